@@ -1,0 +1,121 @@
+"""The `xyte-mcp` command."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; what is wrong with the settings is one clear line each."""
+    options = parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except ValidationError as error:
+        for mistake in error.errors(include_url=False, include_input=False):
+            name = ".".join(str(part) for part in mistake["loc"]).upper()
+            print(f"xyte-mcp: setting {name}: {mistake['msg']}", file=sys.stderr)
+        return 2
+
+
+def parser() -> argparse.ArgumentParser:
+    """All verbs and their options."""
+    command = argparse.ArgumentParser(prog="xyte-mcp", description="The Xyte gateway: REST and MCP.")
+    verbs = command.add_subparsers(required=True, metavar="VERB")
+
+    up = verbs.add_parser("up", help="everything on this machine: PostgreSQL, Valkey, simulator, worker, API")
+    up.add_argument("--port", type=port, default=8000, help="of the API (default 8000)")
+    up.add_argument("--data", type=Path, default=None, help="directory for the data (default .dev/data)")
+    up.add_argument("--fresh", action="store_true", help="start with no data")
+    up.set_defaults(run=run_up)
+
+    serve = verbs.add_parser("serve", help="the API")
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
+    serve.add_argument("--port", type=port, default=8000, help="port to listen on (default 8000)")
+    serve.set_defaults(run=run_serve)
+
+    worker = verbs.add_parser("worker", help="the worker for long commands")
+    worker.set_defaults(run=run_worker)
+
+    migrate = verbs.add_parser("migrate", help="bring the database to this version")
+    migrate.add_argument("revision", nargs="?", default="head", help="revision to go to (default head)")
+    migrate.set_defaults(run=run_migrate)
+
+    simulator = verbs.add_parser("simulator", help="a pretend Xyte cloud")
+    simulator.add_argument("--host", default=None, help="address to listen on (default SIMULATOR_HOST)")
+    simulator.add_argument("--port", type=port, default=None, help="port to listen on (default SIMULATOR_PORT)")
+    simulator.set_defaults(run=run_simulator)
+    return command
+
+
+def port(text: str) -> int:
+    """A TCP port."""
+    number = int(text)
+    if not 0 < number < 65536:
+        raise argparse.ArgumentTypeError("a port is between 1 and 65535")
+    return number
+
+
+def run_up(options: argparse.Namespace) -> int:
+    """Everything on this machine."""
+    from app import stack  # noqa: PLC0415  each verb loads only what it runs
+
+    return stack.up(options.port, options.data, fresh=options.fresh)
+
+
+def run_serve(options: argparse.Namespace) -> int:
+    """The API on uvicorn, with its fast loop and parser."""
+    import uvicorn  # noqa: PLC0415
+
+    from app.main import create_app  # noqa: PLC0415
+
+    uvicorn.run(
+        create_app(),
+        host=options.host,
+        port=options.port,
+        loop="uvloop",
+        http="httptools",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=20,
+        timeout_keep_alive=75,
+    )
+    return 0
+
+
+def run_worker(_options: argparse.Namespace) -> int:
+    """The arq worker."""
+    from app import worker  # noqa: PLC0415
+
+    worker.run()
+    return 0
+
+
+def run_migrate(options: argparse.Namespace) -> int:
+    """Alembic, from wherever the package lies."""
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+
+    root = Path(__file__).resolve().parent.parent
+    config = Config(str(root / "alembic.ini"))
+    config.set_main_option("script_location", str(root / "migrations"))
+    command.upgrade(config, options.revision)
+    return 0
+
+
+def run_simulator(options: argparse.Namespace) -> int:
+    """The simulator alone."""
+    from app.simulator import Settings, serve  # noqa: PLC0415
+
+    given = {name: getattr(options, name) for name in ("host", "port") if getattr(options, name) is not None}
+    serve(Settings(**given))
+    return 0
+
+
+if __name__ == "__main__":
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.exit(main())

@@ -1,0 +1,29 @@
+"""The PostgreSQL engine and its sessions."""
+
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.orm import DeclarativeBase
+
+
+class Table(DeclarativeBase):
+    """What all tables share; migrations compare the database with its metadata."""
+
+
+def open_engine(url: str) -> AsyncEngine:
+    """An engine whose connections are checked before use, so that a restarted PostgreSQL costs no request."""
+    return create_async_engine(
+        asyncpg_url(url),
+        pool_size=10,
+        max_overflow=10,
+        pool_timeout=5,
+        pool_pre_ping=True,
+        hide_parameters=True,
+        connect_args={"timeout": 5, "command_timeout": 30},
+    )
+
+
+def asyncpg_url(url: str) -> str:
+    """A PostgreSQL URL in any of its spellings, for asyncpg."""
+    for scheme in ("postgres://", "postgresql://"):
+        if url.startswith(scheme):
+            return "postgresql+asyncpg://" + url.removeprefix(scheme)
+    return url

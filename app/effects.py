@@ -1,0 +1,16 @@
+"""What an operation does to the world, declared once on its route and shown as `x-effect` in OpenAPI.
+
+`read` changes nothing; `write` can be undone or is harmless; `physical` makes equipment act; `access` changes who
+can get in, or creates credentials; `destructive` removes something. Tool hints, read-only mode and confirmation
+follow from it.
+"""
+
+from typing import Any, Literal
+
+Effect = Literal["read", "write", "physical", "access", "destructive"]
+
+READ: dict[str, Any] = {"x-effect": "read"}
+WRITE: dict[str, Any] = {"x-effect": "write"}
+PHYSICAL: dict[str, Any] = {"x-effect": "physical"}
+ACCESS: dict[str, Any] = {"x-effect": "access"}
+DESTRUCTIVE: dict[str, Any] = {"x-effect": "destructive"}

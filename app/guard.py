@@ -1,0 +1,188 @@
+"""The first thing every request meets: bounds, a request id, one log line, and an answer whatever happens inside."""
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.errors import BodyTimeout, BodyTooLarge, ForeignOrigin, InvalidInput, Problem, Unforeseen, UnknownHost
+from app.settings import Settings
+
+logger = logging.getLogger("app.access")
+
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
+OUTGOING = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+    "Cache-Control": "no-store",
+}
+
+Render = Callable[[Scope, Problem], Response]
+
+
+class Guard:
+    """Refuses what is too large, too slow, too deep, or meant for another host, before anything is parsed."""
+
+    def __init__(self, app: ASGIApp, settings: Settings, render: Render) -> None:
+        self.app = app
+        self.settings = settings
+        self.render = render
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        state: dict[str, Any] = scope.setdefault("state", {})
+        asked_id = headers.get("x-request-id", "")
+        state["request_id"] = asked_id if UUID.fullmatch(asked_id) else str(uuid4())
+        answer = Outgoing(send, state)
+        started = time.perf_counter()
+        try:
+            await self._pass(scope, receive, answer, headers)
+        except Exception as failure:  # noqa: BLE001  whatever happens inside, the caller gets an answer
+            if not isinstance(failure, Problem):
+                logger.exception("unforeseen", extra={"request_id": state["request_id"]})
+            if not answer.status:
+                problem = failure if isinstance(failure, Problem) else Unforeseen()
+                await self.render(scope, problem)(scope, receive, answer)
+        finally:
+            if scope["path"] not in QUIET:
+                log_request(scope, answer.status, time.perf_counter() - started)
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
+        self._check_names(headers)
+        if "content-length" in headers or "transfer-encoding" in headers:
+            body = await self._body(receive, headers)
+            scope["state"]["body"] = body
+            receive = replayed(body, receive)
+        await self.app(scope, receive, send)
+
+    def _check_names(self, headers: Headers) -> None:
+        """Host and Origin: a page elsewhere must not reach a gateway in its visitor's network."""
+        host = headers.get("host", "")
+        allowed = self.settings.allowed_hosts
+        if "*" not in allowed and name_of(host) not in allowed:
+            raise UnknownHost
+        origin = headers.get("origin")
+        if origin is None or origin in self.settings.cors_origins:
+            return
+        if urlsplit(origin).netloc != host:
+            raise ForeignOrigin
+
+    async def _body(self, receive: Receive, headers: Headers) -> bytes:
+        limit = self.settings.body_limit_bytes
+        declared = headers.get("content-length", "0")
+        if not declared.isdecimal() or int(declared) > limit:
+            raise BodyTooLarge(limit)
+        try:
+            async with asyncio.timeout(self.settings.body_timeout_s):
+                body = await whole(receive, limit)
+        except TimeoutError:
+            raise BodyTimeout(self.settings.body_timeout_s) from None
+        if is_deeper(body, self.settings.json_depth):
+            raise InvalidInput(f"The body's JSON is nested more than {self.settings.json_depth} levels deep.")
+        return body
+
+
+class Outgoing:
+    """Sends an answer with the headers that all answers have."""
+
+    def __init__(self, send: Send, state: dict[str, Any]) -> None:
+        self._send = send
+        self._state = state
+        self.status = 0
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["X-Request-ID"] = self._state["request_id"]
+            for name, value in OUTGOING.items():
+                headers.setdefault(name, value)
+            if decision := self._state.get("decision"):
+                rate = decision.rate
+                headers["RateLimit-Policy"] = f'"default";q={rate.units};w={rate.seconds:g}'
+                headers["RateLimit"] = f'"default";r={decision.left};t={decision.reset_s}'
+        await self._send(message)
+
+
+def name_of(host: str) -> str:
+    """A Host header without its port."""
+    return host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
+
+
+async def whole(receive: Receive, limit: int) -> bytes:
+    """A request's body, or a problem as soon as it is longer than the limit."""
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return b""
+        chunk: bytes = message.get("body", b"")
+        size += len(chunk)
+        if size > limit:
+            raise BodyTooLarge(limit)
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def replayed(body: bytes, receive: Receive) -> Receive:
+    """A receive that first gives the body already read."""
+    given = False
+
+    async def again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
+
+
+def is_deeper(body: bytes, limit: int) -> bool:
+    """Whether JSON is nested deeper than the limit, without parsing it."""
+    if body.count(b"[") + body.count(b"{") <= limit:
+        return False
+    depth = 0
+    for token in TOKENS.finditer(body):
+        mark = token[0]
+        if mark in b"[{":
+            depth += 1
+            if depth > limit:
+                return True
+        elif mark in b"]}":
+            depth -= 1
+    return False
+
+
+def log_request(scope: Scope, status: int, seconds: float) -> None:
+    """One line a request: by its route, for a path may hold what the caller should not have put there."""
+    state = scope["state"]
+    caller = state.get("caller")
+    line = {
+        "request_id": state["request_id"],
+        "method": scope["method"],
+        "route": getattr(scope.get("route"), "path", None),
+        "operation": state.get("operation") or getattr(scope.get("route"), "name", None),
+        "status": status or 499,
+        "ms": round(seconds * 1000, 1),
+        "key_id": caller.key_id if caller else None,
+        "outcome": state.get("outcome") or HTTPStatus(status or 200).phrase,
+    }
+    logger.info("request", extra=line)

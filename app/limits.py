@@ -1,0 +1,44 @@
+"""How often a caller may call, and how often a device may be commanded."""
+
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+
+from app.auth import Caller, identify, tenant_of
+from app.errors import DeviceBusy, RateLimited
+from app.gcra import Rate
+from app.resources import Resources, get_resources
+from app.telemetry import LIMITER_DEGRADED, LIMITER_REFUSALS
+
+
+async def admit(
+    request: Request,
+    caller: Annotated[Caller, Depends(identify)],
+    resources: Annotated[Resources, Depends(get_resources)],
+) -> None:
+    """One request of a caller is one unit, whichever door it used."""
+    await take_unit(resources, caller, request.scope)
+
+
+async def take_unit(resources: Resources, caller: Caller, scope: Any) -> None:
+    """Take one; the decision stays in the request's state, where the answer's headers are made from it."""
+    settings = resources.settings
+    rate = Rate(settings.rate_limit_per_minute, 60.0, settings.rate_limit_burst)
+    decision = await resources.gcra.take(f"limit:{caller.fingerprint}", rate)
+    LIMITER_DEGRADED.set(resources.gcra.degraded)
+    scope["state"]["decision"] = decision
+    if not decision.allowed:
+        LIMITER_REFUSALS.labels("caller").inc()
+        wait = max(1, decision.retry_after_s)
+        raise RateLimited(f"This key may call {rate.units} times a minute. Try again in {wait} s.", wait)
+
+
+async def take_command(resources: Resources, caller: Caller, device_id: str) -> None:
+    """One command to a device; equipment is slow, and a burst of commands is usually a mistake."""
+    per_minute = resources.settings.device_commands_per_minute
+    tenant = await tenant_of(resources, caller)
+    decision = await resources.gcra.take(f"device:{tenant}:{device_id}", Rate(per_minute, 60.0, per_minute))
+    if not decision.allowed:
+        LIMITER_REFUSALS.labels("device").inc()
+        wait = max(1, decision.retry_after_s)
+        raise DeviceBusy(f"A device takes {per_minute} commands a minute. Nothing was sent; try in {wait} s.", wait)

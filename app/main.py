@@ -1,0 +1,206 @@
+"""The API process: one application, and what is mounted on it."""
+
+import gc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cache
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
+from prometheus_fastapi_instrumentator import Instrumentator
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import Scope
+
+from app import __version__, auth, health, organization, pages
+from app.dependencies import Admitted
+from app.errors import InvalidInput, MethodNotAllowed, NotFound, Problem, UnsupportedMediaType, invalid
+from app.guard import Guard
+from app.mcp import transport
+from app.mcp.server import GatewayMCP
+from app.resources import get_resources, open_resources
+from app.settings import Settings
+from app.telemetry import configure_logging
+
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
+DESCRIPTION = """\
+A gateway to the Xyte cloud (device management for AV and IoT fleets): typed REST operations here, the same operations
+as MCP tools at `/mcp`. Send your own Xyte API key with each request, in `X-XYTE-API-KEY` or as
+`Authorization: Bearer`; the gateway keeps none. Failures are `application/problem+json` (RFC 9457).
+"""
+
+
+class ProblemDocument(BaseModel):
+    """A failure (RFC 9457)."""
+
+    type: str = Field(examples=["urn:problem:MissingXyteKey"])
+    title: str
+    status: int
+    detail: str = Field(description="What was wrong and what would be right.")
+    error: str = Field(description="Short code.", examples=["missing_xyte_key"])
+    request_id: str | None = Field(None, description="Finds the request in the log.")
+    errors: list[dict[str, Any]] | None = Field(None, description="For 422: path, message, allowed values.")
+    source: str | None = Field(None, description="xyte, where the cloud failed or refused.")
+    retry_safe: bool | None = Field(None, description="Whether the same request may be sent again without harm.")
+    upstream_status: int | None = Field(None, description="The status with which Xyte answered.")
+    xyte_message: str | None = Field(None, description="Xyte's own words.")
+    retry_after: int | None = Field(None, description="Seconds to wait.")
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The problems an operation may answer with, for OpenAPI."""
+    shape = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}}
+    return {status: {"description": "A problem.", "content": shape} for status in statuses}
+
+
+PROBLEMS = documented(400, 401, 403, 404, 408, 409, 413, 415, 421, 422, 429, 500, 502, 503, 504)
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application; connections are opened when it starts."""
+    settings = settings or Settings()  # pyright: ignore[reportCallIssue]  the environment gives the rest
+    configure_logging(settings.log_level)
+    app = FastAPI(
+        title="Xyte gateway",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+    )
+    app.state.settings = settings
+    v1 = APIRouter(prefix="/v1", dependencies=[Admitted], responses=PROBLEMS)
+    v1.include_router(organization.router)
+    app.include_router(v1)
+    app.include_router(health.router)
+    app.include_router(pages.router)
+    describe(app)
+    mount_mcp(app)
+    Instrumentator(
+        should_group_status_codes=False, excluded_handlers=["/metrics", "/healthz", "/readyz"], should_instrument_requests_inprogress=True
+    ).instrument(app, latency_lowr_buckets=(0.01, 0.05, 0.1, 0.5, 1, 5, 15)).expose(app, include_in_schema=False)
+    app.add_api_route("/.well-known/{path:path}", no_discovery, methods=METHODS, include_in_schema=False)
+    app.add_api_route("/{path:path}", nowhere, methods=METHODS, include_in_schema=False, dependencies=[Admitted])
+    app.add_exception_handler(Problem, on_problem)
+    app.add_exception_handler(RequestValidationError, on_invalid)
+    app.add_exception_handler(HTTPException, on_http_exception)
+    app.add_middleware(Guard, settings=settings, render=render)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=["RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-ID", "WWW-Authenticate"],
+        )
+    return app
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Open what outlives a request; then take the start-up's objects out of the garbage collector's sight."""
+    async with open_resources(app.state.settings) as resources, app.state.mcp.running():
+        app.state.resources = resources
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(10_000, 50, 50)
+        yield
+
+
+def mount_mcp(app: FastAPI) -> None:
+    """The same endpoint under each of its paths."""
+    endpoint = transport.McpEndpoint(GatewayMCP(app).server)
+    app.state.mcp = endpoint
+    app.router.routes += [
+        Route("/mcp", endpoint, methods=None, name="mcp"),
+        Route("/mcp/", endpoint, methods=None, name="mcp"),
+        Route("/", endpoint, methods=["POST", "DELETE"], name="mcp"),
+    ]
+
+
+def describe(app: FastAPI) -> None:
+    """Let OpenAPI know the shape of a problem."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = generate()
+        schema = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
+        document["components"]["schemas"].setdefault("ProblemDocument", schema)
+        return document
+
+    app.openapi = openapi
+
+
+async def nowhere(request: Request) -> None:
+    """No route took it: say whether the path or the method was wrong."""
+    allowed = {
+        method
+        for route in iter_route_contexts(request.app.routes)
+        if route.path != "/{path:path}" and route.path_regex.match(request.scope["path"])
+        for method in route.methods or ()
+    }
+    if allowed:
+        raise MethodNotAllowed(sorted(allowed))
+    raise NotFound("No such path. /openapi.json lists those there are.")
+
+
+async def no_discovery() -> None:
+    """There is no authorization server: a client that looks for one should use its key."""
+    raise NotFound("No authorization server here: send a Xyte API key in X-XYTE-API-KEY.")
+
+
+def render(scope: Scope, problem: Problem) -> Response:
+    """A problem in the form that the path's clients read."""
+    if scope["path"] in transport.PATHS and scope["method"] == "POST":
+        return transport.as_jsonrpc(scope, problem)
+    body = problem.body(scope["state"].get("request_id"))
+    return JSONResponse(body, problem.status, problem.headers, media_type="application/problem+json")
+
+
+async def on_problem(request: Request, failure: Exception) -> Response:
+    assert isinstance(failure, Problem)
+    request.scope["state"]["outcome"] = failure.error
+    return render(request.scope, failure)
+
+
+async def on_invalid(request: Request, failure: Exception) -> Response:
+    """FastAPI reads the body before it asks who calls, so that is asked first here too."""
+    assert isinstance(failure, RequestValidationError)
+    if "caller" not in request.scope["state"]:
+        try:
+            auth.caller_of(request.headers, await get_resources(request), request.scope)
+        except Problem as problem:
+            return await on_problem(request, problem)
+    if request.scope["state"].get("body") and "json" not in request.headers.get("content-type", ""):
+        return await on_problem(request, UnsupportedMediaType())
+    return await on_problem(request, invalid(failure.errors()))
+
+
+async def on_http_exception(request: Request, failure: Exception) -> Response:
+    """What Starlette itself refuses."""
+    assert isinstance(failure, HTTPException)
+    if failure.status_code == 405:
+        return await on_problem(request, MethodNotAllowed((failure.headers or {}).get("Allow", "").split(", ")))
+    if failure.status_code == 404:
+        return await on_problem(request, NotFound("No such path. /openapi.json lists those there are."))
+    return await on_problem(request, InvalidInput("The request cannot be read."))
+
+
+@cache
+def default_app() -> FastAPI:
+    """The application that `uvicorn app.main:app` serves."""
+    return create_app()
+
+
+def __getattr__(name: str) -> FastAPI:
+    if name == "app":
+        return default_app()
+    raise AttributeError(name)

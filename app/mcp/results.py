@@ -1,0 +1,63 @@
+"""What a tool answers: compact JSON, the same as text and as structured content, with nothing hidden in it."""
+
+import re
+from typing import Any, cast
+
+import orjson
+from fastapi.encoders import jsonable_encoder
+from mcp_types import CallToolResult, TextContent
+
+from app.errors import Problem
+from app.xyte.client import Answer
+
+INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]")
+TEXT_LIMIT = 4_000
+RESULT_LIMIT_BYTES = 40_000
+
+
+def succeeded(value: Any) -> CallToolResult:
+    """A route's answer as a tool's result."""
+    plain: Any = value.value if isinstance(value, Answer) else jsonable_encoder(value)
+    tidy = cleaned(plain)
+    content: dict[str, Any] = cast("dict[str, Any]", tidy) if isinstance(tidy, dict) else {"result": tidy}
+    text = orjson.dumps(content)
+    if len(text) > RESULT_LIMIT_BYTES:
+        content = shortened(content)
+        text = orjson.dumps(content)
+    return CallToolResult(content=[TextContent(type="text", text=text.decode())], structured_content=content)
+
+
+def failed(problem: Problem, request_id: str | None) -> CallToolResult:
+    """A problem as a tool's error: the same facts as over REST, written for whoever has to act on them."""
+    text = orjson.dumps(cleaned(problem.body(request_id))).decode()
+    return CallToolResult(content=[TextContent(type="text", text=text)], is_error=True)
+
+
+def cleaned(value: Any) -> Any:
+    """Without nulls, invisible characters and endless strings: what the cloud says is data, and stays readable."""
+    if isinstance(value, str):
+        text = INVISIBLE.sub("", value) if not value.isascii() or not value.isprintable() else value
+        return text if len(text) <= TEXT_LIMIT else text[:TEXT_LIMIT] + f" [cut: {len(text)} characters]"
+    if isinstance(value, dict):
+        fields = cast("dict[str, Any]", value)
+        return {cleaned(name): cleaned(field) for name, field in fields.items() if field is not None}
+    if isinstance(value, list):
+        return [cleaned(item) for item in cast("list[Any]", value)]
+    return value
+
+
+def shortened(content: dict[str, Any]) -> dict[str, Any]:
+    """As many rows of a page as fit, with a word on how to get the rest; other content says only that it is too long."""
+    items = content.get("items")
+    if not isinstance(items, list):
+        return {"notice": f"The result is longer than {RESULT_LIMIT_BYTES} bytes. Ask for a narrower one."}
+    rows = cast("list[Any]", items)
+    room = RESULT_LIMIT_BYTES - 1_000
+    fitting: list[Any] = []
+    for row in rows:
+        room -= len(orjson.dumps(row)) + 1
+        if room < 0:
+            break
+        fitting.append(row)
+    notice = f"Showing {len(fitting)} of {len(rows)} rows, for the result was too long. Ask with per_page={len(fitting) or 1}."
+    return {**content, "items": fitting, "has_more": True, "notice": notice}

@@ -1,0 +1,114 @@
+"""One stateless endpoint for both eras of the protocol; closes what the SDK leaves open."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, cast
+
+import orjson
+from mcp.server.lowlevel import Server
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from app import auth, limits
+from app.errors import MethodNotAllowed, Problem, UnsupportedMediaType
+from app.resources import get_resources
+
+PATHS = frozenset({"/", "/mcp", "/mcp/"})
+VERSION_HEADER = "mcp-protocol-version"
+VERSION_META = "io.modelcontextprotocol/protocolVersion"
+
+
+class McpEndpoint:
+    """Key, limit and envelope are checked here; then the SDK speaks the protocol."""
+
+    def __init__(self, server: Server[Any]) -> None:
+        self._streaming = StreamableHTTPSessionManager(server, stateless=True, json_response=False)
+        self._plain = StreamableHTTPSessionManager(server, stateless=True, json_response=True)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """The time in which requests are answered."""
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._streaming.run())
+            await stack.enter_async_context(self._plain.run())
+            yield
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = MutableHeaders(scope=scope)
+        try:
+            await self._admit(scope, headers)
+            refusal = refused(scope, headers)
+        except Problem as problem:
+            refusal = as_jsonrpc(scope, problem)
+        if refusal is not None:
+            await refusal(scope, receive, send)
+            return
+        manager = self._streaming if "text/event-stream" in headers.get("accept", "") else self._plain
+        headers["accept"] = "application/json, text/event-stream"
+        await manager.handle_request(scope, receive, send)
+
+    async def _admit(self, scope: Scope, headers: Headers) -> None:
+        resources = await get_resources(HTTPConnection(scope))
+        caller = auth.caller_of(headers, resources, scope)
+        await limits.take_unit(resources, caller, scope)
+        if scope["method"] != "POST":
+            raise MethodNotAllowed(["POST"])
+        if not headers.get("content-type", "").lower().startswith("application/json"):
+            raise UnsupportedMediaType
+
+
+def refused(scope: Scope, headers: Headers) -> Response | None:
+    """A clean answer to an envelope that the SDK would answer with its validator's words."""
+    try:
+        message: Any = orjson.loads(scope["state"].get("body", b""))
+    except orjson.JSONDecodeError:
+        return error(400, -32700, "The body is not JSON.")
+    if isinstance(message, list):
+        return error(400, -32600, "Batches are not supported: send one request at a time.")
+    if not isinstance(message, dict):
+        return error(400, -32600, "The body is not a JSON-RPC 2.0 request.")
+    request = cast("dict[str, Any]", message)
+    identity = request.get("id")
+    is_answer = "method" not in request and ("result" in request or "error" in request)
+    params = request.get("params", {})
+    if (
+        request.get("jsonrpc") != "2.0"
+        or not (isinstance(request.get("method"), str) or is_answer)
+        or ("id" in request and (isinstance(identity, bool) or not isinstance(identity, int | str)))
+        or not isinstance(params, dict)
+    ):
+        return error(400, -32600, "The body is not a JSON-RPC 2.0 request.", identity)
+    meta = cast("dict[str, Any]", params).get("_meta")
+    if VERSION_HEADER not in headers and isinstance(meta, dict) and VERSION_META in meta:
+        return error(400, -32020, "The MCP-Protocol-Version header is missing, but the body names a version.", identity)
+    return None
+
+
+def as_jsonrpc(scope: Scope, problem: Problem) -> Response:
+    """A problem for a client that reads JSON-RPC only; its code lies outside the protocol's own range."""
+    data = problem.body(scope["state"].get("request_id"))
+    response = error(problem.status, -31000 - problem.status, problem.detail, id_in(scope), data)
+    response.headers.update(problem.headers)
+    return response
+
+
+def id_in(scope: Scope) -> Any:
+    """The id of the request in the body, if it can be read."""
+    try:
+        message: Any = orjson.loads(scope["state"].get("body", b""))
+    except orjson.JSONDecodeError:
+        return None
+    return cast("dict[str, Any]", message).get("id") if isinstance(message, dict) else None
+
+
+def error(status: int, code: int, message: str, identity: Any = None, data: Any = None) -> Response:
+    """A JSON-RPC error; an id that is not one is not echoed."""
+    echoed = identity if isinstance(identity, int | str) and not isinstance(identity, bool) else None
+    fault: dict[str, Any] = {"code": code, "message": message}
+    if data is not None:
+        fault["data"] = data
+    body = orjson.dumps({"jsonrpc": "2.0", "id": echoed, "error": fault})
+    return Response(body, status, media_type="application/json")

@@ -1,0 +1,98 @@
+"""The connections a process holds open; the API and the worker open the same set."""
+
+import hashlib
+import hmac
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import aiohttp
+import httpx
+from httpx_aiohttp import AiohttpTransport
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from starlette.requests import HTTPConnection
+
+from app.budget import TenantBudget
+from app.db import open_engine
+from app.gcra import Gcra
+from app.settings import Settings
+from app.xyte.client import Cloud
+
+
+@dataclass
+class Resources:
+    """Everything that outlives a request."""
+
+    settings: Settings
+    engine: AsyncEngine
+    redis: Redis
+    cloud: Cloud
+    gcra: Gcra
+    tenants: dict[str, str] = field(default_factory=dict[str, str])
+    resolved_at: dict[str, float] = field(default_factory=dict[str, float])
+    sessions: async_sessionmaker[AsyncSession] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+        self._pepper = self.settings.key_pepper.get_secret_value().encode()
+
+    def fingerprint(self, key: str) -> str:
+        """What stands for a key wherever one must be recognised: it cannot be turned back without the pepper."""
+        return hmac.digest(self._pepper, key.encode(), hashlib.sha256).hex()
+
+
+@asynccontextmanager
+async def open_resources(
+    settings: Settings, *, transport: httpx.AsyncBaseTransport | None = None
+) -> AsyncIterator[Resources]:
+    """Open them lazily connecting, and close them all; tests give the transport that leads to their cloud."""
+    redis = open_redis(settings.redis_url)
+    gcra = Gcra(redis, settings.replicas)
+    tenants: dict[str, str] = {}
+    cloud = Cloud(
+        transport=transport or open_transport(settings),
+        base_url=settings.xyte_base_url,
+        budget=TenantBudget(redis, gcra, tenants, full=settings.xyte_budget_per_minute),
+        timeout_s=settings.xyte_timeout_s,
+        answer_limit_bytes=settings.xyte_answer_limit_bytes,
+    )
+    engine = open_engine(settings.database_url)
+    try:
+        yield Resources(settings, engine, redis, cloud, gcra, tenants)
+    finally:
+        await gcra.close()
+        await cloud.transport.aclose()
+        await redis.aclose()
+        await engine.dispose()
+
+
+def open_redis(url: str) -> Redis:
+    """Quick to give up: a request must not wait for a Redis that is away."""
+    return Redis.from_url(  # pyright: ignore[reportUnknownMemberType]  its keyword arguments are not typed
+        url,
+        decode_responses=True,
+        socket_connect_timeout=0.5,
+        socket_timeout=1.0,
+        retry=Retry(NoBackoff(), 0),
+        health_check_interval=0,
+    )
+
+
+def open_transport(settings: Settings) -> httpx.AsyncBaseTransport:
+    """httpx on aiohttp's connection pool; no cookies, no redirects, nothing sent twice."""
+
+    def session() -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(limit=settings.xyte_connections, keepalive_timeout=30, ttl_dns_cache=60)
+        client = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        client._retry_connection = False  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  it would repeat PUT and DELETE
+        return client
+
+    return AiohttpTransport(client=session)
+
+
+async def get_resources(connection: HTTPConnection) -> Resources:
+    """The seam: tests override this and nothing else."""
+    return connection.app.state.resources

@@ -1,0 +1,60 @@
+"""Every knob of the service, read from the environment, with its default and unit."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """One field, one environment variable of the same name in capitals; lists are separated by commas."""
+
+    model_config = SettingsConfigDict(extra="ignore", hide_input_in_errors=True)
+
+    database_url: str = Field(description="PostgreSQL 15 or later: postgresql://user:password@host/name.")
+    redis_url: str = Field(description="Redis 7 or later, or Valkey: redis://host:6379/0.")
+    key_pepper: SecretStr = Field(
+        min_length=32,
+        description="At least 32 characters, the same on every replica: callers' keys are fingerprinted with it.",
+    )
+
+    xyte_base_url: str = Field("https://hub.xyte.io", description="The one host that callers' keys are sent to.")
+    xyte_timeout_s: float = Field(15.0, gt=0, description="For one call to the cloud, body and retries included.")
+    xyte_answer_limit_bytes: int = Field(5 * 1024 * 1024, gt=0, description="A longer answer of the cloud is refused.")
+    xyte_connections: int = Field(500, gt=0, description="Open connections to the cloud per process.")
+    xyte_budget_per_minute: int = Field(
+        600, gt=0, description="Calls per key and minute towards Xyte once Xyte has said 429; halved each time it does."
+    )
+
+    rate_limit_per_minute: int = Field(60, gt=0, description="Requests per key and minute, over all replicas.")
+    rate_limit_burst: int = Field(60, gt=0, description="How many of them may come at once.")
+    device_commands_per_minute: int = Field(10, gt=0, description="Commands per device and minute.")
+    replicas: int = Field(1, gt=0, description="Each replica allows limit / replicas while Redis is away.")
+
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("localhost", "127.0.0.1", "[::1]"), description="Names in the Host header that are answered; * is any."
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Origins of other sites whose pages may call, such as https://console.example.com."
+    )
+    body_limit_bytes: int = Field(1024 * 1024, gt=0, description="A longer request is refused with 413.")
+    body_timeout_s: float = Field(10.0, gt=0, description="A request body has to arrive within this time.")
+    json_depth: int = Field(32, gt=0, description="How deeply a request's JSON may be nested.")
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    public_url: str = Field("", description="Where callers reach this service; empty: what their request says.")
+
+    @field_validator("allowed_hosts", "cors_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("xyte_base_url", "public_url")
+    @classmethod
+    def _without_slash(cls, value: str) -> str:
+        return value.rstrip("/")

@@ -1,0 +1,47 @@
+"""What the service says of itself: log lines in JSON and metrics, without keys, bodies or Xyte ids."""
+
+import logging
+import sys
+from datetime import UTC, datetime
+
+import orjson
+from prometheus_client import Counter, Gauge, Histogram
+
+TOOL_INVOCATIONS = Counter("mcp_tool_invocations_total", "Tool calls.", ["tool", "era"])
+TOOL_ERRORS = Counter("mcp_tool_errors_total", "Tool calls that ended in an error.", ["tool", "error"])
+TOOL_SECONDS = Histogram(
+    "mcp_tool_duration_seconds", "Time of a tool call.", ["tool"], buckets=(0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60)
+)
+UPSTREAM_REQUESTS = Counter("xyte_upstream_requests_total", "Calls to the Xyte cloud.", ["scope", "method", "outcome"])
+UPSTREAM_SECONDS = Histogram(
+    "xyte_upstream_duration_seconds", "Time of a call to the Xyte cloud.", ["scope"], buckets=(0.05, 0.1, 0.5, 1, 5, 15)
+)
+LIMITER_REFUSALS = Counter("xyte_limiter_refusals_total", "Requests refused for coming too often.", ["limit"])
+LIMITER_DEGRADED = Gauge("xyte_limiter_degraded", "1 while Redis is away and each process limits for itself.")
+BREAKER_OPEN = Gauge("xyte_breaker_open", "1 while calls to the Xyte cloud are suspended.")
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, and what the caller passed as `extra`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line |= {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def configure_logging(level: str) -> None:
+    """Send every logger's lines to standard error as JSON; libraries speak up from WARNING on."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("app").setLevel(level)

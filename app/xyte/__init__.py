@@ -1,0 +1,1 @@
+"""One typed conversation with the Xyte cloud."""

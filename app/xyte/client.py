@@ -1,0 +1,351 @@
+"""One typed conversation with the cloud: quoting, sending, retrying, failing and parsing, once for all operations."""
+
+import asyncio
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import ceil
+from typing import Any, Generic, Literal, Protocol, TypeVar, cast, get_args
+from urllib.parse import quote, urlencode
+
+import aiohttp
+import httpx
+import orjson
+from pydantic import BaseModel, GetCoreSchemaHandler
+from pydantic_core import CoreSchema
+from starlette.responses import Response
+
+from app.errors import (
+    InvalidInput,
+    UpstreamFailed,
+    UpstreamMalformed,
+    UpstreamProblem,
+    UpstreamRateLimit,
+    UpstreamRefused,
+    UpstreamTimeout,
+    UpstreamTooLarge,
+    UpstreamUnreachable,
+    XyteRefusedKey,
+)
+from app.telemetry import UPSTREAM_REQUESTS, UPSTREAM_SECONDS
+from app.xyte.breaker import Breaker
+from app.xyte.schemas.shapes import Page
+
+Scope = Literal["organization", "partner", "device"]
+Shape = TypeVar("Shape")
+Query = BaseModel | Mapping[str, Any] | None
+
+PREFIXES: dict[Scope, str] = {
+    "organization": "/core/v1/organization",
+    "partner": "/core/v1/partner",
+    "device": "/v1/devices",
+}
+RETRIES = 2
+RETRIED_STATUSES = frozenset({429, 502, 503, 504})
+FAILING_STATUSES = frozenset({502, 503, 504})
+MAYBE_DONE = " The request may have been carried out: look before sending it again."
+REFUSED_FOR_S = 60.0
+REFUSED_REMEMBERED = 10_000
+
+
+class Answer(Response, Generic[Shape]):
+    """What Xyte said, handed on byte for byte; `value` is the same parsed, `Shape` is what it is documented to be."""
+
+    media_type = "application/json"
+
+    def __init__(self, content: bytes, value: Any, status_code: int = 200) -> None:
+        super().__init__(content, status_code)
+        self.value = value
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return handler.generate_schema(get_args(source)[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer of the cloud, read to its end."""
+
+    status: int
+    headers: httpx.Headers
+    content: bytes
+
+
+class Budget(Protocol):
+    """A caller's allowance towards Xyte, which shrinks when Xyte asks to slow down."""
+
+    async def spend(self, fingerprint: str) -> None: ...
+
+    async def halve(self, fingerprint: str) -> None: ...
+
+
+@dataclass
+class Cloud:
+    """What all conversations of a process share: the connections, the breaker, and which keys were refused."""
+
+    transport: httpx.AsyncBaseTransport
+    base_url: str
+    budget: Budget
+    timeout_s: float = 15.0
+    answer_limit_bytes: int = 5 * 1024 * 1024
+    breaker: Breaker = field(default_factory=Breaker)
+    refused: dict[tuple[str, Scope], float] = field(default_factory=dict[tuple[str, Scope], float])
+
+    def check_refusal(self, fingerprint: str, scope: Scope) -> None:
+        """Raise if Xyte refused this key for this scope within the last minute."""
+        refused_at = self.refused.get((fingerprint, scope))
+        if refused_at is None:
+            return
+        if time.monotonic() - refused_at < REFUSED_FOR_S:
+            raise XyteRefusedKey
+        del self.refused[fingerprint, scope]
+
+    def remember_refusal(self, fingerprint: str, scope: Scope) -> None:
+        if len(self.refused) >= REFUSED_REMEMBERED:
+            self.refused.clear()
+        self.refused[fingerprint, scope] = time.monotonic()
+
+
+class XyteClient:
+    """The cloud as one caller sees it in one scope. A path is given in segments, never as text put together."""
+
+    def __init__(self, cloud: Cloud, key: str, fingerprint: str, scope: Scope = "organization") -> None:
+        self._cloud = cloud
+        self._headers = {"authorization": key, "accept": "application/json", "accept-encoding": "gzip"}
+        self._fingerprint = fingerprint
+        self._scope: Scope = scope
+        self._prefix = cloud.base_url + PREFIXES[scope]
+
+    async def get(self, _shape: type[Shape], *path: str | int, query: Query = None) -> Answer[Shape]:
+        """Read one thing."""
+        return await self._ask("GET", path, query=query)
+
+    async def page(self, _shape: type[Shape], *path: str | int, query: Query = None) -> Answer[Page[Shape]]:
+        """Read one page of a list; whatever envelope Xyte uses, the answer is a Page."""
+        answer: Answer[Any] = await self._ask("GET", path, query=query)
+        page = paged(answer.value, parameters(query))
+        return Answer(orjson.dumps(page), page)
+
+    async def post(self, _shape: type[Shape], *path: str | int, body: Any = None) -> Answer[Shape]:
+        return await self._ask("POST", path, body=body)
+
+    async def put(self, _shape: type[Shape], *path: str | int, body: Any = None) -> Answer[Shape]:
+        return await self._ask("PUT", path, body=body)
+
+    async def patch(self, _shape: type[Shape], *path: str | int, body: Any = None) -> Answer[Shape]:
+        return await self._ask("PATCH", path, body=body)
+
+    async def delete(self, _shape: type[Shape], *path: str | int) -> Answer[Shape]:
+        return await self._ask("DELETE", path)
+
+    async def _ask(self, method: str, path: tuple[str | int, ...], *, query: Query = None, body: Any = None) -> Any:
+        url = "/".join((self._prefix, *(segment(part) for part in path)))
+        if asked := parameters(query):
+            url = f"{url}?{urlencode(asked, doseq=True)}"
+        self._cloud.check_refusal(self._fingerprint, self._scope)
+        started = time.perf_counter()
+        outcome = "error"
+        try:
+            async with asyncio.timeout(self._cloud.timeout_s):
+                reply = await (self._read(url) if method == "GET" else self._send(method, url, body))
+            outcome = str(reply.status)
+            return await self._understand(reply, method, path)
+        except TimeoutError:
+            outcome = "timeout"
+            self._cloud.breaker.record(failed=True)
+            raise timed_out(method, self._cloud.timeout_s) from None
+        finally:
+            UPSTREAM_REQUESTS.labels(self._scope, method, outcome).inc()
+            UPSTREAM_SECONDS.labels(self._scope).observe(time.perf_counter() - started)
+
+    async def _read(self, url: str) -> Reply:
+        """GET, tried again where that may help and time is left."""
+        for attempt in range(1, RETRIES + 1):
+            pause_s = random.uniform(0.05, 0.25) * attempt  # noqa: S311  (jitter, not a secret)
+            try:
+                reply = await self._send("GET", url, None)
+            except UpstreamUnreachable:
+                pass
+            else:
+                pause_s = retry_after_s(reply, pause_s)
+                if reply.status not in RETRIED_STATUSES or pause_s > self._cloud.timeout_s / 2:
+                    return reply
+            await asyncio.sleep(pause_s)
+        return await self._send("GET", url, None)
+
+    async def _send(self, method: str, url: str, body: Any) -> Reply:
+        """One request, one answer read to its end; whatever breaks on the way is a problem."""
+        cloud = self._cloud
+        cloud.breaker.check()
+        await cloud.budget.spend(self._fingerprint)
+        content = None if body is None else orjson.dumps(body)
+        headers = self._headers if body is None else self._headers | {"content-type": "application/json"}
+        try:
+            response = await cloud.transport.handle_async_request(
+                httpx.Request(method, url, headers=headers, content=content)
+            )
+            try:
+                reply = Reply(response.status_code, response.headers, await self._body_of(response))
+            finally:
+                await response.aclose()
+        except httpx.TransportError as failure:
+            cloud.breaker.record(failed=True)
+            raise broken(method, failure, cloud.timeout_s) from None
+        except httpx.DecodingError:
+            raise UpstreamMalformed("Xyte's answer cannot be decompressed.", retry_safe=method == "GET") from None
+        cloud.breaker.record(failed=reply.status in FAILING_STATUSES)
+        return reply
+
+    async def _body_of(self, response: httpx.Response) -> bytes:
+        limit = self._cloud.answer_limit_bytes
+        chunks: list[bytes] = []
+        size = 0
+        async for chunk in response.aiter_bytes():
+            size += len(chunk)
+            if size > limit:
+                raise UpstreamTooLarge(
+                    f"Xyte's answer is longer than {limit} bytes. Ask for fewer rows or a shorter time.",
+                    upstream_status=response.status_code,
+                )
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+    async def _understand(self, reply: Reply, method: str, path: tuple[str | int, ...]) -> Answer[Any]:
+        if 200 <= reply.status < 300:
+            return accepted(reply, retry_safe=method == "GET")
+        if reply.status == 401:
+            if self._scope == "partner" and path[0] == "tickets" and len(path) > 1:
+                raise UpstreamRefused(404, message_of(reply))  # this is how a missing ticket is answered there
+            if self._scope != "device":  # a device's key is refused for any other device, and stays good for its own
+                self._cloud.remember_refusal(self._fingerprint, self._scope)
+            raise XyteRefusedKey
+        if reply.status == 429:
+            await self._cloud.budget.halve(self._fingerprint)
+            raise UpstreamRateLimit(max(1, ceil(retry_after_s(reply, 1))))
+        raise refused(reply, method)
+
+
+def segment(value: str | int) -> str:
+    """One segment of a path. Dots would be resolved and slashes would split it, so both are refused, also encoded."""
+    text = str(value)
+    lowered = text.lower()
+    if (
+        text in ("", ".", "..")
+        or any(mark in text for mark in "/\\")
+        or any(ord(mark) < 32 or ord(mark) == 127 for mark in text)
+        or any(code in lowered for code in ("%2e", "%2f", "%5c", "%00"))
+    ):
+        raise InvalidInput(
+            "An id in the path is not an id.",
+            [{"path": "path", "message": "An id is not empty and has no dots alone, slashes or control characters."}],
+        )
+    return quote(text, safe="")
+
+
+def parameters(query: Query) -> dict[str, Any]:
+    """A query as Xyte takes it: nothing that was not asked for, times already converted by their model."""
+    if query is None:
+        return {}
+    asked = query.model_dump(mode="json", by_alias=True, exclude_none=True) if isinstance(query, BaseModel) else query
+    return {name: str(value).lower() if isinstance(value, bool) else value for name, value in asked.items()}
+
+
+def paged(value: Any, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Any of Xyte's five list envelopes as one: a bare array, items, data, or the plural name of the resource."""
+    page = int(asked.get("page", 1))
+    per_page = asked.get("per_page")
+    items = rows(value)
+    envelope = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+    next_page = envelope.get("next_page")
+    info = cast("dict[str, Any]", envelope.get("page_info") or {})
+    told = [envelope[name] for name in ("next_page", "has_next_page") if name in envelope]
+    told += [info["has_next"]] if "has_next" in info else []
+    more = any(bool(said) for said in told) if told else (per_page is not None and 0 < per_page <= len(items))
+    if isinstance(value, list):
+        more = False
+    result: dict[str, Any] = {"items": items, "page": page}
+    if per_page is not None:
+        result["per_page"] = per_page
+    if more:
+        result["next_page"] = next_page if isinstance(next_page, int) and next_page is not True else page + 1
+    result["has_more"] = more
+    total = info.get("total_count", envelope.get("total_count"))
+    return result if total is None else result | {"total": total}
+
+
+def rows(value: Any) -> list[Any]:
+    """The rows of a list answer."""
+    if isinstance(value, list):
+        return cast("list[Any]", value)
+    if isinstance(value, dict):
+        envelope = cast("dict[str, Any]", value)
+        for name in ("items", "data", "devices", "spaces", "incidents", "tickets"):
+            if isinstance(envelope.get(name), list):
+                return envelope[name]
+    return [value]
+
+
+def accepted(reply: Reply, *, retry_safe: bool) -> Answer[Any]:
+    """A 2xx: its bytes as they are, or a plain success where there are none."""
+    if not reply.content.strip():
+        return Answer(b'{"success":true}', {"success": True})
+    try:
+        return Answer(reply.content, orjson.loads(reply.content))
+    except orjson.JSONDecodeError:
+        detail = "Xyte answered with something that is not JSON." + ("" if retry_safe else MAYBE_DONE)
+        raise UpstreamMalformed(detail, upstream_status=reply.status, retry_safe=retry_safe) from None
+
+
+def refused(reply: Reply, method: str) -> UpstreamProblem:
+    """What a status that is neither success, 401 nor 429 means."""
+    status = reply.status
+    if 400 <= status < 500:
+        return UpstreamRefused(status, message_of(reply))
+    if status < 400:
+        return UpstreamFailed("Xyte answered with a redirect, which is not followed.", upstream_status=status)
+    safe = method == "GET"
+    detail = f"Xyte failed with status {status}." + ("" if safe else MAYBE_DONE)
+    return UpstreamFailed(detail, upstream_status=status, retry_safe=safe)
+
+
+def broken(method: str, failure: httpx.TransportError, timeout_s: float) -> UpstreamProblem:
+    """A connection that failed; only one that was never made proves that nothing was sent.
+
+    The aiohttp transport calls any lost connection a ConnectTimeout, so its cause is what counts.
+    """
+    safe = method == "GET"
+    if isinstance(failure.__cause__, aiohttp.ClientConnectorError) or type(failure) is httpx.ConnectError:
+        return UpstreamUnreachable("No connection to Xyte; nothing was sent.", retry_safe=True)
+    if isinstance(failure, httpx.TimeoutException) and not isinstance(failure, httpx.ConnectTimeout):
+        return timed_out(method, timeout_s)
+    detail = "The connection to Xyte broke before its answer." + ("" if safe else MAYBE_DONE)
+    return UpstreamUnreachable(detail, retry_safe=safe)
+
+
+def timed_out(method: str, timeout_s: float) -> UpstreamTimeout:
+    """No answer in time."""
+    safe = method == "GET"
+    detail = f"Xyte did not answer within {timeout_s:g} s." + ("" if safe else MAYBE_DONE)
+    return UpstreamTimeout(detail, retry_safe=safe)
+
+
+def message_of(reply: Reply) -> str | None:
+    """Xyte's own words for a refusal, shortened; its errors have no code."""
+    try:
+        body: Any = orjson.loads(reply.content)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(body, dict):
+        return None
+    said = cast("dict[str, Any]", body)
+    message = said.get("error") or said.get("message") or said.get("errors")
+    return None if message is None else str(message)[:500]
+
+
+def retry_after_s(reply: Reply, otherwise: float) -> float:
+    """Seconds that Xyte asks to wait; the form with a date is not known to occur."""
+    try:
+        return max(0.0, float(reply.headers["retry-after"]))
+    except (KeyError, ValueError):
+        return otherwise

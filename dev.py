@@ -1,0 +1,321 @@
+#!/usr/bin/env python3
+"""The one runner, by hand and in CI: it needs nothing but python3 and prepares everything else itself."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib.util
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+PROJECT = Path(__file__).resolve().parent
+LOCK = PROJECT / "requirements-dev.lock"
+OLDEST, NEWEST = (3, 11), (3, 13)
+RUNNING = sys.version_info[:2]
+PROBLEM_LINES = 15
+
+# Runs a command that ends when our end of its pipe closes, however we ended.
+TIED = """
+import os, signal, subprocess, sys, threading
+child = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, start_new_session=True)
+def watch():
+    sys.stdin.read()
+    os.killpg(child.pid, signal.SIGKILL)
+threading.Thread(target=watch, daemon=True).start()
+os._exit(child.wait() != 0)
+"""
+
+
+# ── The verbs ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def up(arguments: list[str]) -> NoReturn:
+    """Run everything on this machine until Ctrl-C [--port N] [--data DIR] [--fresh]."""
+    become(python(), "-P", "-m", "app.stack", "up", *arguments)
+
+
+def test(arguments: list[str]) -> NoReturn:
+    """Run the tests against servers of their own; further words go to pytest."""
+    with_servers(python(), "-m", "pytest", *arguments)
+
+
+def check(_: list[str]) -> int:
+    """Look at format, lint, types and import contracts; all of them, whatever the first says."""
+    return max(
+        report("format", "-m", "ruff", "format", "--check"),
+        report("lint", "-m", "ruff", "check"),
+        report("types", "-m", "basedpyright"),
+        report("imports", "-c", "from importlinter.cli import lint_imports_command as run; run()"),
+    )
+
+
+def format_(_: list[str]) -> int:
+    """Put all files into the one format, and repair what lint can."""
+    return max(tool("-m", "ruff", "check", "--fix-only", "--quiet"), tool("-m", "ruff", "format"))
+
+
+def snapshots(arguments: list[str]) -> NoReturn:
+    """Write the snapshots of all operations anew; the difference shows what was promised."""
+    os.environ["UPDATE_SNAPSHOTS"] = "1"
+    with_servers(python(), "-m", "pytest", "--no-cov", "tests/test_surface.py", *arguments)
+
+
+def migration(arguments: list[str]) -> NoReturn:
+    """Write a migration from the difference between the models and the migrations so far: migration "message"."""
+    if len(arguments) != 1:
+        fail('say what it does: python3 dev.py migration "add presets"', 2)
+    alembic = f"{shlex.quote(python())} -m alembic"
+    os.chdir(PROJECT)
+    with_servers("/bin/sh", "-c", f'{alembic} upgrade head && {alembic} revision --autogenerate -m "$0"', arguments[0])
+
+
+def bench(arguments: list[str]) -> NoReturn:
+    """Measure the gateway beside its contenders; further words go to the bench."""
+    os.chdir(PROJECT)
+    become(python(), "-m", "tests.bench", *arguments)
+
+
+def lock(_: list[str]) -> int:
+    """Write both lock files anew from pyproject.toml; needs uv."""
+    uv = shutil.which("uv") or fail("lock needs uv: pip install uv")
+    command = [uv, "pip", "compile", "-q", "--universal", "--generate-hashes", "--no-annotate", "--no-header"]
+    command += ["--no-emit-index-url", "--python-version", "3.11", "pyproject.toml", "-o"]
+    for extra in (["requirements.lock"], ["requirements-dev.lock", "--all-extras"]):
+        if code := subprocess.run([*command, *extra], cwd=PROJECT, check=False).returncode:
+            return code
+    return 0
+
+
+def help_(_: list[str]) -> int:
+    """Say what there is."""
+    print("usage: python3 dev.py VERB [...]\n")
+    for name, verb in VERBS.items():
+        print(f"  {name:<10} {verb.__doc__}")
+    return 0
+
+
+VERBS: dict[str, Callable[[list[str]], int]] = {
+    "up": up,
+    "test": test,
+    "check": check,
+    "format": format_,
+    "snapshots": snapshots,
+    "migration": migration,
+    "bench": bench,
+    "lock": lock,
+    "help": help_,
+}
+"""Add a verb: a function with one sentence, and its line here."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    if not OLDEST <= RUNNING <= NEWEST:
+        fail(f"needs Python 3.11, 3.12 or 3.13; this is {RUNNING[0]}.{RUNNING[1]}", 2)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    name, *rest = arguments or ["help"]
+    verb = VERBS.get("help" if name in {"-h", "--help"} else name)
+    if verb is None:
+        fail(f"there is no verb {name!r}; there are {', '.join(VERBS)}", 2)
+    return verb(rest)
+
+
+def fail(message: str, code: int = 1) -> NoReturn:
+    print(f"dev.py: {message}", file=sys.stderr)
+    raise SystemExit(code)
+
+
+# ── Running things in the virtual environment ────────────────────────────────────────────────────────────────────────
+
+
+def become(*command: str) -> NoReturn:
+    """Turn into a command, so that a signal to us is a signal to it."""
+    sys.stdout.flush()
+    os.execv(command[0], command)  # noqa: S606  without a shell is how it is meant
+
+
+def with_servers(*command: str) -> NoReturn:
+    """Turn into a command that has a PostgreSQL and a Redis of its own."""
+    os.chdir(PROJECT)
+    become(python(), "-P", "-m", "app.stack", "run", *command)
+
+
+def tool(*arguments: str) -> int:
+    return subprocess.run([python(), *arguments], cwd=PROJECT, check=False).returncode
+
+
+def report(name: str, *arguments: str) -> int:
+    """Run a check: one line if all is well, everything it says if not."""
+    began = time.monotonic()
+    done = subprocess.run([python(), *arguments], cwd=PROJECT, capture_output=True, text=True, check=False)
+    print(f"{name:<8} {'failed' if done.returncode else 'ok'}  {time.monotonic() - began:.1f} s", flush=True)
+    if done.returncode:
+        print(done.stdout + done.stderr, flush=True)
+    return min(done.returncode, 1)
+
+
+# ── The virtual environment ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def python() -> str:
+    """The Python of a virtual environment in which everything the lock names is installed."""
+    home = environment_folder()
+    program = home / "bin" / "python"
+    if not is_current(home):
+        with holding(home.with_name(f"{home.name}.lock")):
+            if not is_current(home):
+                build(home)
+    return str(program)
+
+
+def environment_folder() -> Path:
+    """`.venv`, or a folder in the user's cache where the project is read-only."""
+    if (PROJECT / ".venv").exists() or os.access(PROJECT, os.W_OK):
+        return PROJECT / ".venv"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "xyte-mcp")
+    digest = hashlib.sha256(os.fsencode(PROJECT)).hexdigest()[:12]
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        cache = Path(tempfile.gettempdir(), f"xyte-mcp-{os.getuid()}")
+        cache.mkdir(mode=0o700, exist_ok=True)
+    return cache / f"venv-{digest}"
+
+
+def stamp() -> str:
+    """What a virtual environment is for, on two lines, and what is installed in it."""
+    return f"{RUNNING[0]}.{RUNNING[1]}\n{PROJECT}\n{hashlib.sha256(LOCK.read_bytes()).hexdigest()}\n"
+
+
+def is_current(home: Path) -> bool:
+    return stamp_of(home) == stamp()
+
+
+def is_ours(home: Path) -> bool:
+    """Whether it fits this Python and this folder, so that installing is enough."""
+    return stamp_of(home).splitlines()[:2] == stamp().splitlines()[:2]
+
+
+def stamp_of(home: Path) -> str:
+    with suppress(OSError):
+        if (home / "bin" / "python").exists():
+            return (home / "xyte.stamp").read_text()
+    return ""
+
+
+@contextmanager
+def holding(path: Path) -> Generator[None]:
+    """Let one of us work at a time."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def stopped(_signal: int, _frame: object) -> NoReturn:
+    fail("stopped", 143)
+
+
+def build(home: Path) -> None:
+    """Make the environment, or bring one of ours up to the lock."""
+    signal.signal(signal.SIGTERM, stopped)
+    make, install = commands(home)
+    if not is_ours(home):
+        shutil.rmtree(home, ignore_errors=True)
+        run_quietly(f"making {home.name}", make)
+    count = sum(line[:1].isalnum() for line in LOCK.read_text().splitlines())
+    run_quietly(f"installing {count} packages", install)
+    add_project(home)
+    (home / "xyte.stamp").write_text(stamp())
+
+
+def commands(home: Path) -> tuple[list[str], list[str]]:
+    """How to make the environment and how to install into it, with what this machine has."""
+    outer, inner = base_python(), str(home / "bin" / "python")
+    wanted = ["--quiet", "--require-hashes", "-r", str(LOCK)]
+    pip_install = ["install", "--disable-pip-version-check", "--no-input", *wanted]
+    if uv := shutil.which("uv"):
+        install = [uv, "pip", "install", "--compile-bytecode", "--python", inner, *wanted]
+        return [uv, "venv", "--quiet", "--python", outer, str(home)], install
+    if importlib.util.find_spec("pip"):
+        make = [outer, "-m", "venv", "--without-pip", str(home)]
+        return make, [outer, "-m", "pip", "--python", inner, *pip_install]
+    for module, name in (("ensurepip", "venv"), ("virtualenv", "virtualenv")):
+        if importlib.util.find_spec(module):
+            return [outer, "-m", name, str(home)], [inner, "-m", "pip", *pip_install]
+    fail("this python3 has neither pip nor venv: install uv, or on Debian and Ubuntu: apt install python3-venv")
+
+
+def base_python() -> str:
+    """The Python that stays when the environment that may be running us is made anew."""
+    base = Path(sys.base_prefix, "bin", f"python{RUNNING[0]}.{RUNNING[1]}")
+    return str(base) if sys.prefix != sys.base_prefix and base.exists() else sys.executable
+
+
+def run_quietly(what: str, command: list[str]) -> None:
+    """Run a command that takes a while; it ends when we do, and its words are shown only if it fails."""
+    began = time.monotonic()
+    print(f"{what} …", end="", flush=True)
+    kept_out = {"PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_REQUIRE_VIRTUALENV"}
+    with tempfile.TemporaryFile("w+") as output:
+        child = subprocess.Popen(
+            [sys.executable, "-c", TIED, *command],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
+            env={name: value for name, value in os.environ.items() if name not in kept_out},
+            start_new_session=True,
+        )
+        with child:
+            while child.poll() is None:
+                show_progress(what, time.monotonic() - began)
+                with suppress(subprocess.TimeoutExpired):
+                    child.wait(0.2)
+        print(f" {time.monotonic() - began:.1f} s")
+        if child.returncode:
+            output.seek(0)
+            print("".join(output.readlines()[-PROBLEM_LINES:]), file=sys.stderr)
+            fail(f"{what} failed")
+
+
+def show_progress(what: str, seconds: float) -> None:
+    if sys.stdout.isatty():
+        print(f"\r{what} … {seconds:.0f} s\r{what} …", end="", flush=True)
+
+
+def add_project(home: Path) -> None:
+    """Make `app` importable and `xyte-mcp` a command, without a build."""
+    site = home / "lib" / f"python{RUNNING[0]}.{RUNNING[1]}" / "site-packages"
+    (site / "xyte.pth").write_text(f"{PROJECT}\n")
+    command = home / "bin" / "xyte-mcp"
+    program = shlex.quote(str(home / "bin" / "python"))
+    # The shell finds a Python in a path with spaces, which a first line cannot name; to Python it is a string.
+    command.write_text(
+        f"""#!/bin/sh
+'''exec' {program} "$0" "$@"
+' '''
+import sys
+from app.cli import main
+
+sys.exit(main())
+"""
+    )
+    command.chmod(0o755)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        fail("stopped", 130)
