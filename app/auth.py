@@ -17,7 +17,8 @@ from app.resources import Resources, get_resources
 from app.xyte.client import Scope, XyteClient
 
 KEY_SHAPE = re.compile(r"[!-~]{32,512}")
-BEARER = re.compile(r"bearer[ \t]+", re.IGNORECASE)
+BEARER = re.compile(r"\Abearer([ \t]+|\Z)", re.IGNORECASE)
+BLANKS = " \t"
 FRESH_S = 600.0
 STALE_S = 86_400
 
@@ -36,6 +37,7 @@ class Caller:
 
     key: str = field(repr=False)
     fingerprint: str = field(repr=False)
+    dry_run: bool = False
 
     @property
     def key_id(self) -> str:
@@ -77,17 +79,16 @@ def key_in(headers: Headers) -> str:
 def keys_in(headers: Headers) -> Iterable[str]:
     """Every key in sight: X-XYTE-API-KEY, Authorization: Bearer <key>, Authorization: <key>."""
     for value in headers.getlist("x-xyte-api-key"):
-        if key := value.strip():
+        if key := value.strip(BLANKS):
             yield key
     for value in headers.getlist("authorization"):
-        key = BEARER.sub("", value.strip() + " ", count=1).strip()
-        if key and key.lower() != "bearer":
+        if key := BEARER.sub("", value.strip(BLANKS)).strip(BLANKS):
             yield key
 
 
 def client_of(resources: Resources, caller: Caller, scope: Scope) -> XyteClient:
     """The cloud as this caller sees it."""
-    return XyteClient(resources.cloud, caller.key, caller.fingerprint, scope)
+    return XyteClient(resources.cloud, caller.key, caller.fingerprint, scope, dry_run=caller.dry_run)
 
 
 async def tenant_of(resources: Resources, caller: Caller) -> str:

@@ -27,6 +27,16 @@ async def organization_api(resources: Resources, caller: Caller) -> XyteClient:
     return auth.client_of(resources, caller, "organization")
 
 
+async def partner_api(resources: Resources, caller: Caller) -> XyteClient:
+    """The cloud in the partner scope."""
+    return auth.client_of(resources, caller, "partner")
+
+
+async def device_api(resources: Resources, caller: Caller) -> XyteClient:
+    """The cloud as a device sees it."""
+    return auth.client_of(resources, caller, "device")
+
+
 async def command_gate(resources: Resources, caller: Caller) -> Callable[[str], Awaitable[None]]:
     """Takes a device's id and refuses when it was commanded too often."""
 
@@ -38,4 +48,6 @@ async def command_gate(resources: Resources, caller: Caller) -> Callable[[str], 
 
 Db = Annotated[AsyncSession, Depends(get_session, scope="function")]
 OrganizationApi = Annotated[XyteClient, Depends(organization_api)]
+PartnerApi = Annotated[XyteClient, Depends(partner_api)]
+DeviceApi = Annotated[XyteClient, Depends(device_api)]
 CommandGate = Annotated[Callable[[str], Awaitable[None]], Depends(command_gate)]

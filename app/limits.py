@@ -1,14 +1,20 @@
 """How often a caller may call, and how often a device may be commanded."""
 
+import re
 from typing import Annotated, Any
+from urllib.parse import unquote
 
 from fastapi import Depends, Request
 
 from app.auth import Caller, identify, tenant_of
-from app.errors import DeviceBusy, RateLimited
+from app.errors import DeviceBusy, InvalidInput, RateLimited
 from app.gcra import Rate
 from app.resources import Resources, get_resources
 from app.telemetry import LIMITER_DEGRADED, LIMITER_REFUSALS
+from app.xyte.client import segment
+
+# The one place where Xyte wants a slash inside a segment: the media type of a device's dump.
+DUMP = re.compile(r"(?<=/dumps)/\w+%2F\w[\w.+-]*/", re.IGNORECASE | re.ASCII)
 
 
 async def admit(
@@ -18,10 +24,14 @@ async def admit(
 ) -> None:
     """One request of a caller is one unit, whichever door it used."""
     await take_unit(resources, caller, request.scope)
+    check_path(request.scope)
 
 
 async def take_unit(resources: Resources, caller: Caller, scope: Any) -> None:
-    """Take one; the decision stays in the request's state, where the answer's headers are made from it."""
+    """Take one, then let nobody in whose request the guard found flawed.
+
+    The decision stays in the request's state, where the answer's headers are made from it.
+    """
     settings = resources.settings
     rate = Rate(settings.rate_limit_per_minute, 60.0, settings.rate_limit_burst)
     decision = await resources.gcra.take(f"limit:{caller.fingerprint}", rate)
@@ -31,10 +41,26 @@ async def take_unit(resources: Resources, caller: Caller, scope: Any) -> None:
         LIMITER_REFUSALS.labels("caller").inc()
         wait = max(1, decision.retry_after_s)
         raise RateLimited(f"This key may call {rate.units} times a minute. Try again in {wait} s.", wait)
+    if flaw := scope["state"].get("flaw"):
+        raise flaw
+
+
+def check_path(scope: Any) -> None:
+    """Refuse a path below /v1 whose segments are not what routing makes of them: `%2F` and `..` move between them."""
+    if not scope["path"].startswith("/v1/"):
+        return
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    path = raw.decode("latin-1")
+    for part in DUMP.sub("/", path).split("/")[1:]:
+        segment(unquote(part))
+    if "%00" in scope["query_string"].decode("latin-1"):
+        raise InvalidInput("The query holds a NUL character.")
 
 
 async def take_command(resources: Resources, caller: Caller, device_id: str) -> None:
     """One command to a device; equipment is slow, and a burst of commands is usually a mistake."""
+    if caller.dry_run:
+        return
     per_minute = resources.settings.device_commands_per_minute
     tenant = await tenant_of(resources, caller)
     decision = await resources.gcra.take(f"device:{tenant}:{device_id}", Rate(per_minute, 60.0, per_minute))

@@ -21,6 +21,7 @@ from app import __version__, auth, health, organization, pages
 from app.dependencies import Admitted
 from app.errors import InvalidInput, MethodNotAllowed, NotFound, Problem, UnsupportedMediaType, invalid
 from app.guard import Guard
+from app.mcp import router as operations
 from app.mcp import transport
 from app.mcp.server import GatewayMCP
 from app.resources import get_resources, open_resources
@@ -78,6 +79,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = settings
     v1 = APIRouter(prefix="/v1", dependencies=[Admitted], responses=PROBLEMS)
+    v1.include_router(operations.router)
     v1.include_router(organization.router)
     app.include_router(v1)
     app.include_router(health.router)
@@ -85,7 +87,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     describe(app)
     mount_mcp(app)
     Instrumentator(
-        should_group_status_codes=False, excluded_handlers=["/metrics", "/healthz", "/readyz"], should_instrument_requests_inprogress=True
+        should_group_status_codes=False,
+        excluded_handlers=["/metrics", "/healthz", "/readyz"],
+        should_instrument_requests_inprogress=True,
     ).instrument(app, latency_lowr_buckets=(0.01, 0.05, 0.1, 0.5, 1, 5, 15)).expose(app, include_in_schema=False)
     app.add_api_route("/.well-known/{path:path}", no_discovery, methods=METHODS, include_in_schema=False)
     app.add_api_route("/{path:path}", nowhere, methods=METHODS, include_in_schema=False, dependencies=[Admitted])
@@ -117,13 +121,12 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 def mount_mcp(app: FastAPI) -> None:
     """The same endpoint under each of its paths."""
-    endpoint = transport.McpEndpoint(GatewayMCP(app).server)
+    gateway = GatewayMCP(app)
+    endpoint = transport.McpEndpoint(gateway.server, gateway.catalogue)
     app.state.mcp = endpoint
-    app.router.routes += [
-        Route("/mcp", endpoint, methods=None, name="mcp"),
-        Route("/mcp/", endpoint, methods=None, name="mcp"),
-        Route("/", endpoint, methods=["POST", "DELETE"], name="mcp"),
-    ]
+    app.state.catalogue = gateway.catalogue
+    app.router.routes += [Route(path, endpoint, name="mcp") for path in transport.PATHS]
+    app.router.routes.append(Route("/", endpoint, methods=["POST", "DELETE"], name="mcp"))
 
 
 def describe(app: FastAPI) -> None:
@@ -159,7 +162,7 @@ async def no_discovery() -> None:
 
 def render(scope: Scope, problem: Problem) -> Response:
     """A problem in the form that the path's clients read."""
-    if scope["path"] in transport.PATHS and scope["method"] == "POST":
+    if transport.is_mcp(scope):
         return transport.as_jsonrpc(scope, problem)
     body = problem.body(scope["state"].get("request_id"))
     return JSONResponse(body, problem.status, problem.headers, media_type="application/problem+json")
@@ -174,24 +177,33 @@ async def on_problem(request: Request, failure: Exception) -> Response:
 async def on_invalid(request: Request, failure: Exception) -> Response:
     """FastAPI reads the body before it asks who calls, so that is asked first here too."""
     assert isinstance(failure, RequestValidationError)
-    if "caller" not in request.scope["state"]:
-        try:
-            auth.caller_of(request.headers, await get_resources(request), request.scope)
-        except Problem as problem:
-            return await on_problem(request, problem)
+    if problem := await nameless(request):
+        return await on_problem(request, problem)
     if request.scope["state"].get("body") and "json" not in request.headers.get("content-type", ""):
         return await on_problem(request, UnsupportedMediaType())
     return await on_problem(request, invalid(failure.errors()))
 
 
 async def on_http_exception(request: Request, failure: Exception) -> Response:
-    """What Starlette itself refuses."""
+    """What Starlette itself refuses, for some of it before anyone asked who calls."""
     assert isinstance(failure, HTTPException)
+    if problem := await nameless(request):
+        return await on_problem(request, problem)
     if failure.status_code == 405:
         return await on_problem(request, MethodNotAllowed((failure.headers or {}).get("Allow", "").split(", ")))
     if failure.status_code == 404:
         return await on_problem(request, NotFound("No such path. /openapi.json lists those there are."))
     return await on_problem(request, InvalidInput("The request cannot be read."))
+
+
+async def nameless(request: Request) -> Problem | None:
+    """What is wrong with the caller's key, if that was not looked at yet."""
+    if "caller" not in request.scope["state"]:
+        try:
+            auth.caller_of(request.headers, await get_resources(request), request.scope)
+        except Problem as problem:
+            return problem
+    return None
 
 
 @cache

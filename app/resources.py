@@ -55,6 +55,8 @@ async def open_resources(
     cloud = Cloud(
         transport=transport or open_transport(settings),
         base_url=settings.xyte_base_url,
+        entry_url=settings.xyte_entry_url,
+        device_hub_url=settings.xyte_device_hub_url,
         budget=TenantBudget(redis, gcra, tenants, full=settings.xyte_budget_per_minute),
         timeout_s=settings.xyte_timeout_s,
         answer_limit_bytes=settings.xyte_answer_limit_bytes,

@@ -11,14 +11,19 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(extra="ignore", hide_input_in_errors=True)
 
-    database_url: str = Field(description="PostgreSQL 15 or later: postgresql://user:password@host/name.")
-    redis_url: str = Field(description="Redis 7 or later, or Valkey: redis://host:6379/0.")
+    database_url: str = Field(repr=False, description="PostgreSQL 15 or later: postgresql://user:password@host/name.")
+    redis_url: str = Field(repr=False, description="Redis 7 or later, or Valkey: redis://host:6379/0.")
     key_pepper: SecretStr = Field(
         min_length=32,
         description="At least 32 characters, the same on every replica: callers' keys are fingerprinted with it.",
     )
 
-    xyte_base_url: str = Field("https://hub.xyte.io", description="The one host that callers' keys are sent to.")
+    xyte_base_url: str = Field("https://hub.xyte.io", description="The one host that organization and partner keys are sent to.")
+    xyte_entry_url: str = Field("https://entry.xyte.io", description="Where devices register (Device API).")
+    xyte_device_hub_url: str = Field(
+        "https://hub.xyte.io",
+        description="Where devices talk to (Device API). It varies by region: set the hub_url that registration answers.",
+    )
     xyte_timeout_s: float = Field(15.0, gt=0, description="For one call to the cloud, body and retries included.")
     xyte_answer_limit_bytes: int = Field(5 * 1024 * 1024, gt=0, description="A longer answer of the cloud is refused.")
     xyte_connections: int = Field(500, gt=0, description="Open connections to the cloud per process.")
@@ -41,10 +46,16 @@ class Settings(BaseSettings):
     body_timeout_s: float = Field(10.0, gt=0, description="A request body has to arrive within this time.")
     json_depth: int = Field(32, gt=0, description="How deeply a request's JSON may be nested.")
 
+    mcp_toolsets: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("all",), description="Toolsets that requests may choose from; all is every one but device."
+    )
+    mcp_exclude_tools: Annotated[tuple[str, ...], NoDecode] = Field((), description="Tools that nobody gets.")
+    mcp_read_only: bool = Field(False, description="Offer only tools that change nothing.")
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     public_url: str = Field("", description="Where callers reach this service; empty: what their request says.")
 
-    @field_validator("allowed_hosts", "cors_origins", mode="before")
+    @field_validator("allowed_hosts", "cors_origins", "mcp_toolsets", "mcp_exclude_tools", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -54,7 +65,7 @@ class Settings(BaseSettings):
     def _upper(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
 
-    @field_validator("xyte_base_url", "public_url")
+    @field_validator("xyte_base_url", "xyte_entry_url", "xyte_device_hub_url", "public_url")
     @classmethod
     def _without_slash(cls, value: str) -> str:
         return value.rstrip("/")

@@ -39,6 +39,7 @@ CALL: dict[str, object] = {
     "method": "tools/call",
     "params": {"name": "list_devices", "arguments": {}},
 }
+# Without compiled modules every start takes seconds longer.
 NOT_PASSED_ON = ("PYTHONDONTWRITEBYTECODE",)
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -120,8 +121,8 @@ def supervise(options: Options) -> NoReturn:
             stack = Stack(options, home, guard)
             stack.start(port)
             facts = stack.facts(port)
-            publish(guard, home.stack_file, facts)
             greet(facts, time.monotonic() - began)
+            publish(guard, home.stack_file, facts)
             while True:
                 stack.check()
                 time.sleep(0.1)
@@ -235,11 +236,13 @@ def own_secrets(data: Path) -> dict[str, str]:
     return json.loads(path.read_text())
 
 
-def write_private(path: Path, text: str) -> None:
+def write_private(path: Path, text: str, before_it_appears: Callable[[Path, int], None] | None = None) -> None:
     """Write a file that only we may read, all or nothing."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
+    if before_it_appears:
+        before_it_appears(path, Path(name).stat().st_ino)
     Path(name).replace(path)
 
 
@@ -258,8 +261,7 @@ class Stack:
         home.logs.mkdir(mode=0o700, exist_ok=True)
         for log in home.logs.glob("*.log"):
             log.unlink()
-        # Compiled modules make a start seconds faster, so nobody below us may be kept from writing them.
-        self.environment = {name: value for name, value in options.environment.items() if name not in NOT_PASSED_ON}
+        self.environment = passed_on(options.environment)
         self.environment.setdefault("LOG_LEVEL", "INFO")
 
     def start(self, port: int) -> None:
@@ -317,7 +319,8 @@ class Stack:
             return
         if place.data != data:
             print(
-                f"xyte-mcp: the servers' account cannot enter {data}, so their data is in {place.data}", file=sys.stderr
+                f"xyte-mcp: the servers' account cannot enter {data}, so their data are in {place.data}",
+                file=sys.stderr,
             )
         waits: list[Callable[[], None]] = []
         if "REDIS_URL" in needed:
@@ -366,6 +369,11 @@ class Stack:
         return "".join(f"\n  {line}" for line in (f"the end of {log}:", *lines)) if lines else ""
 
 
+def passed_on(environment: Mapping[str, str]) -> dict[str, str]:
+    """What our processes get to see; an empty variable is as good as none."""
+    return {name: value for name, value in environment.items() if value and name not in NOT_PASSED_ON}
+
+
 def answers(port: int, path: str) -> bool:
     """Whether this address on this machine says 200."""
     connection = http.client.HTTPConnection(HOST, port, timeout=2.0)
@@ -382,8 +390,7 @@ def how_it_ended(code: int) -> str:
 
 def publish(guard: Guard, path: Path, facts: Mapping[str, object]) -> None:
     """Write `stack.json`, which is there as long as everything runs."""
-    write_private(path, json.dumps(facts, indent=2) + "\n")
-    guard.remove_file(path)
+    write_private(path, json.dumps(facts, indent=2) + "\n", before_it_appears=guard.remove_file)
 
 
 def greet(facts: Mapping[str, object], seconds: float) -> None:
@@ -436,7 +443,7 @@ def run_with_servers(command: Sequence[str], environment: Mapping[str, str]) -> 
 @contextmanager
 def own_servers(guard: Guard, environment: Mapping[str, str]) -> Generator[dict[str, str]]:
     """An environment that names a database and a Redis nobody else uses; both are forgotten in the end."""
-    own = {name: value for name, value in environment.items() if name not in NOT_PASSED_ON}
+    own = passed_on(environment)
     database_url, redis_url = own.get("DATABASE_URL"), own.get("REDIS_URL")
     if not (database_url and redis_url):
         folder = Path(tempfile.mkdtemp(prefix="xyte-data-"))

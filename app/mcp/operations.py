@@ -70,12 +70,23 @@ class Operation:
         effect: Effect = (route.openapi_extra or {})["x-effect"]
         return cls(str(route.name), route, effect, tuple(Argument.of(field) for field in fields))
 
-    async def call(self, arguments: Mapping[str, Any], given: Given) -> Any:
-        """Check the arguments, resolve what the route asks for, and call it."""
-        values = self.bind(arguments)
+    async def call(self, values: Mapping[str, Any], given: Given) -> Any:
+        """Resolve what the route asks for beside the bound arguments, and call it."""
         async with AsyncExitStack() as stack:
             needed = await resolve(self.route.dependant, dict(given), stack)
             return await self.function(**values, **needed)
+
+    @property
+    def toolset(self) -> str:
+        """The group it is chosen by: declared, or its tag."""
+        declared = (self.route.openapi_extra or {}).get("x-toolset")
+        return declared or str(self.route.tags[0]).lower().replace(" ", "_")
+
+    def target(self, arguments: Mapping[str, Any]) -> str:
+        """The value that names what a call changes: its last path parameter, else its first required argument."""
+        in_path = [parameter.alias for parameter in self.route.dependant.path_params]
+        required = [name for argument in self.arguments for name, needed in argument.fields.items() if needed]
+        return str(arguments.get((in_path or required or [""])[-1 if in_path else 0], self.name))
 
     @property
     def function(self) -> Callable[..., Awaitable[Any]]:

@@ -8,23 +8,42 @@ from fastapi.encoders import jsonable_encoder
 from mcp_types import CallToolResult, TextContent
 
 from app.errors import Problem
-from app.xyte.client import Answer
+from app.xyte.client import Answer, Planned
 
-INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]")
+INVISIBLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
 TEXT_LIMIT = 4_000
 RESULT_LIMIT_BYTES = 40_000
 
 
-def succeeded(value: Any) -> CallToolResult:
-    """A route's answer as a tool's result."""
+def succeeded(value: Any, fields: list[str] | None = None) -> CallToolResult:
+    """A route's answer as a tool's result, of each row only the named fields."""
     plain: Any = value.value if isinstance(value, Answer) else jsonable_encoder(value)
-    tidy = cleaned(plain)
+    tidy = cleaned(plain if fields is None else narrowed(plain, fields))
     content: dict[str, Any] = cast("dict[str, Any]", tidy) if isinstance(tidy, dict) else {"result": tidy}
     text = orjson.dumps(content)
     if len(text) > RESULT_LIMIT_BYTES:
         content = shortened(content)
         text = orjson.dumps(content)
     return CallToolResult(content=[TextContent(type="text", text=text.decode())], structured_content=content)
+
+
+def narrowed(value: Any, fields: list[str]) -> Any:
+    """Only these fields: of each row of a page, else of the object."""
+    if not isinstance(value, dict):
+        return value
+    content = cast("dict[str, Any]", value)
+    rows = content.get("items")
+    if isinstance(rows, list):
+        return {**content, "items": [narrowed(row, fields) for row in cast("list[Any]", rows)]}
+    return {name: content[name] for name in fields if name in content}
+
+
+def planned(plan: Planned) -> CallToolResult:
+    """A dry run's result: what would have been sent."""
+    sent = {"method": plan.method, "path": plan.path} | ({} if plan.body is None else {"body": plan.body})
+    return succeeded({"dry_run": True, "sent": False, "would_send": sent})
 
 
 def failed(problem: Problem, request_id: str | None) -> CallToolResult:
@@ -47,7 +66,7 @@ def cleaned(value: Any) -> Any:
 
 
 def shortened(content: dict[str, Any]) -> dict[str, Any]:
-    """As many rows of a page as fit, with a word on how to get the rest; other content says only that it is too long."""
+    """As many rows of a page as fit, with a word on how to get the rest."""
     items = content.get("items")
     if not isinstance(items, list):
         return {"notice": f"The result is longer than {RESULT_LIMIT_BYTES} bytes. Ask for a narrower one."}
@@ -59,5 +78,6 @@ def shortened(content: dict[str, Any]) -> dict[str, Any]:
         if room < 0:
             break
         fitting.append(row)
-    notice = f"Showing {len(fitting)} of {len(rows)} rows, for the result was too long. Ask with per_page={len(fitting) or 1}."
+    shown = len(fitting)
+    notice = f"Showing {shown} of {len(rows)} rows: the result was too long. Ask with per_page={shown or 1} or fields."
     return {**content, "items": fitting, "has_more": True, "notice": notice}

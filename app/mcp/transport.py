@@ -14,9 +14,10 @@ from starlette.types import Receive, Scope, Send
 
 from app import auth, limits
 from app.errors import MethodNotAllowed, Problem, UnsupportedMediaType
+from app.mcp.selection import Catalogue, selection_of
 from app.resources import get_resources
 
-PATHS = frozenset({"/", "/mcp", "/mcp/"})
+PATHS = ("/mcp", "/mcp/", "/mcp/readonly", "/mcp/x/{toolsets}", "/mcp/x/{toolsets}/readonly")
 VERSION_HEADER = "mcp-protocol-version"
 VERSION_META = "io.modelcontextprotocol/protocolVersion"
 
@@ -24,7 +25,8 @@ VERSION_META = "io.modelcontextprotocol/protocolVersion"
 class McpEndpoint:
     """Key, limit and envelope are checked here; then the SDK speaks the protocol."""
 
-    def __init__(self, server: Server[Any]) -> None:
+    def __init__(self, server: Server[Any], catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
         self._streaming = StreamableHTTPSessionManager(server, stateless=True, json_response=False)
         self._plain = StreamableHTTPSessionManager(server, stateless=True, json_response=True)
 
@@ -51,13 +53,22 @@ class McpEndpoint:
         await manager.handle_request(scope, receive, send)
 
     async def _admit(self, scope: Scope, headers: Headers) -> None:
-        resources = await get_resources(HTTPConnection(scope))
+        connection = HTTPConnection(scope)
+        resources = await get_resources(connection)
         caller = auth.caller_of(headers, resources, scope)
         await limits.take_unit(resources, caller, scope)
         if scope["method"] != "POST":
             raise MethodNotAllowed(["POST"])
         if not headers.get("content-type", "").lower().startswith("application/json"):
             raise UnsupportedMediaType
+        selection = selection_of(scope["path"], headers, connection.query_params)
+        scope["state"]["offer"] = self._catalogue.offer(selection)
+
+
+def is_mcp(scope: Scope) -> bool:
+    """Whether a request is one of the protocol's."""
+    path: str = scope["path"]
+    return path == "/mcp" or path.startswith("/mcp/") or (path == "/" and scope["method"] == "POST")
 
 
 def refused(scope: Scope, headers: Headers) -> Response | None:

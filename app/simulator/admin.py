@@ -1,12 +1,13 @@
 """The simulator's own endpoints, for tests and demonstrations: faults, devices, what was asked, time."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from app.simulator import machines
-from app.simulator.calls import NOT_FOUND, Call, Refusal, as_integer, known
+from app.simulator.calls import NOT_FOUND, SUCCESS, Call, Refusal, as_integer, known, optional_object
 from app.simulator.faults import Fault
+from app.simulator.journal import CAPACITY
 from app.simulator.records import Command, Device, JsonObject
 from app.simulator.routing import Routes
 from app.simulator.views import command as command_view
@@ -25,16 +26,16 @@ def get_health(simulator: "Simulator", call: Call) -> object:
 @routes.add("GET", "/requests")
 def get_requests(simulator: "Simulator", call: Call) -> object:
     journal = simulator.journal
-    limit = call.bounded("limit", 1000)
+    limit = call.bounded("limit", CAPACITY)
     rows = journal.read(call.text("method"), call.text("path"), call.integer("since") or 0, limit)
     latest = rows[-1]["sequence"] if len(rows) == limit else journal.total
     return {"requests": rows, "next": latest, "total": journal.total}
 
 
-@routes.add("DELETE", "/requests", status=204)
+@routes.add("DELETE", "/requests")
 def delete_requests(simulator: "Simulator", call: Call) -> object:
     simulator.journal.clear()
-    return None
+    return SUCCESS
 
 
 @routes.add("GET", "/faults")
@@ -50,17 +51,17 @@ def create_fault(simulator: "Simulator", call: Call) -> object:
         raise Refusal(422, _complaints(error)) from None
 
 
-@routes.add("DELETE", "/faults", status=204)
+@routes.add("DELETE", "/faults")
 def delete_faults(simulator: "Simulator", call: Call) -> object:
     simulator.faults.rules.clear()
-    return None
+    return SUCCESS
 
 
-@routes.add("DELETE", "/faults/{id}", status=204)
+@routes.add("DELETE", "/faults/{id}")
 def delete_fault(simulator: "Simulator", call: Call) -> object:
     if simulator.faults.rules.pop(call.path["id"], None) is None:
         raise Refusal(404, NOT_FOUND)
-    return None
+    return SUCCESS
 
 
 @routes.add("GET", "/devices")
@@ -72,13 +73,12 @@ def get_devices(simulator: "Simulator", call: Call) -> object:
 def change_device(simulator: "Simulator", call: Call) -> object:
     device = known(simulator.world.devices, call.path["id"])
     body = call.json()
-    if "state" in body:
-        _set_state(simulator, device, body["state"])
+    if (state := optional_object(body, "state")) is not None:
+        _set_state(simulator, device, state)
     if "fails" in body:
         device.failures_due = as_integer(body["fails"], "fails")
     if "command_seconds" in body:
-        seconds = body["command_seconds"]
-        device.command_seconds = None if seconds is None else float(seconds)
+        device.command_seconds = None if body["command_seconds"] is None else _seconds(body["command_seconds"])
     if "simulated" in body:
         _employ(simulator, device, body["simulated"] is True)
     if "plugged" in body:
@@ -98,18 +98,15 @@ def get_commands(simulator: "Simulator", call: Call) -> object:
     return {"commands": rows}
 
 
-@routes.add("DELETE", "/commands", status=204)
+@routes.add("DELETE", "/commands")
 def delete_commands(simulator: "Simulator", call: Call) -> object:
     simulator.world.commands_overlooked = simulator.world.command_count
-    return None
+    return SUCCESS
 
 
 @routes.add("POST", "/tick")
 def tick(simulator: "Simulator", call: Call) -> object:
-    seconds: Any = call.json().get("seconds")
-    if not isinstance(seconds, int | float) or seconds < 0:
-        raise Refusal(422, "seconds must be a positive number")
-    simulator.tick(seconds)
+    simulator.tick(_seconds(call.json().get("seconds")))
     return {"elapsed": simulator.world.clock.elapsed}
 
 
@@ -136,6 +133,12 @@ def change_settings(simulator: "Simulator", call: Call) -> object:
     except ValidationError as error:
         raise Refusal(422, _complaints(error)) from None
     return get_settings(simulator, call)
+
+
+def _seconds(value: object) -> float:
+    if not isinstance(value, int | float) or value < 0:
+        raise Refusal(422, "seconds must be a positive number")
+    return float(value)
 
 
 def _set_state(simulator: "Simulator", device: Device, state: JsonObject) -> None:

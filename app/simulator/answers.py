@@ -99,10 +99,9 @@ async def _huge(size: int) -> AsyncIterator[bytes]:
 
 async def _cut(scope: Scope, receive: Receive) -> None:
     """Close the connection without a byte of answer."""
-    extension: dict[str, asyncio.Transport] = (scope.get("extensions") or {}).get(TRANSPORT, {})
-    transport = extension.get("transport")
-    if transport is None:
+    extensions: dict[str, dict[str, asyncio.Transport]] = scope.get("extensions") or {}
+    if TRANSPORT not in extensions:
         raise ConnectionCut
-    transport.abort()
+    extensions[TRANSPORT]["transport"].abort()
     while (await receive())["type"] != "http.disconnect":
         pass

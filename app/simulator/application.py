@@ -1,7 +1,7 @@
 """The ASGI application around a simulator."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 
 from starlette.applications import Starlette
@@ -29,7 +29,7 @@ def create_simulator(settings: Settings | None = None) -> Application:
 
 
 @asynccontextmanager
-async def _living(application: Starlette) -> AsyncIterator[None]:
+async def _living(application: Starlette) -> AsyncGenerator[None]:
     life = asyncio.create_task(application.state.simulator.run())
     try:
         yield

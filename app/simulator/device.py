@@ -109,7 +109,9 @@ def _new_device(world: World, model: Model, sn: str, body: JsonObject, cloud_id:
     firmware_version, mac = required_text(body, "firmware_version"), optional_text(body, "mac")
     name, sub_model = optional_text(body, "name"), optional_text(body, "sub_model")
     details = optional_object(body, "details")
-    device = world.register(model, sn, name, firmware_version, mac.lower() if mac else None, cloud_id)
+    device = world.register(
+        model, sn, name=name, firmware_version=firmware_version, mac=mac.lower() if mac else None, cloud_id=cloud_id
+    )
     device.sub_model, device.details = sub_model, details
     device.host_address = optional_text(body, "host_address")
     return device
@@ -164,9 +166,12 @@ def _mass_telemetry(world: World, device_id: str, message: object) -> JsonObject
 
 
 def _try_telemetry(world: World, device: Device, message: object) -> JsonObject:
+    """One message of many may leave out its values."""
+    fields: JsonObject = {"telemetries": {}}
+    if isinstance(message, dict):
+        fields |= cast(JsonObject, message)
     try:
-        fields = cast(JsonObject, message) if isinstance(message, dict) else {}
-        return _take_telemetry(world, device, {"telemetries": {}} | fields)
+        return _take_telemetry(world, device, fields)
     except Refusal as refusal:
         return refusal.body
 
@@ -288,7 +293,7 @@ def update_device(world: World, call: Call) -> object:
 @routes.add("PUT", "/{device_id}/cloud_settings")
 def set_cloud_settings(world: World, call: Call) -> object:
     body = call.json()
-    changes = {body["property"]: body.get("value")} if "property" in body else body
+    changes = {str(body["property"]): body.get("value")} if "property" in body else body
     if not changes:
         raise Refusal(422, "Property can't be blank")
     if "incidents.suspend_creation" in changes:

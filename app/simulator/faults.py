@@ -18,16 +18,16 @@ class Fault(BaseModel):
     id: str = ""
     kind: FaultKind
     method: str | None = None
-    path: str | None = Field(None, description="A glob on the whole raw path, or a regular expression found in it.")
-    tenant: str | None = Field(None, description="The name of an organization or of the partner.")
-    times: int | None = Field(1, ge=1, description="How many requests; null is all of them.")
-    rate: float | None = Field(None, ge=0, le=1, description="The share of matching requests, by seeded chance.")
-    seconds: float = Field(0.05, ge=0, description="latency: the wait; drip: the wait before every piece.")
-    status: int = Field(503, ge=200, le=599)
+    path: str | None = Field(default=None, description="Glob of the raw path, or regular expression in it.")
+    tenant: str | None = Field(default=None, description="The name of an organization or of the partner.")
+    times: int | None = Field(default=1, ge=1, description="How many requests; null is all of them.")
+    rate: float | None = Field(default=None, ge=0, le=1, description="The share of requests it strikes.")
+    seconds: float = Field(default=0.05, ge=0, description="latency: the wait; drip: the wait before every piece.")
+    status: int = Field(default=503, ge=200, le=599)
     retry_after: int | None = None
-    body: str | None = Field(None, description="The body of a status or malformed fault, sent as it stands.")
-    bytes: int | None = Field(None, ge=1, description="huge: the size of the answer, 32 MiB; drip: of a piece, 1.")
-    applied: bool | None = Field(None, description="Whether the request still has its effect; each kind has its way.")
+    body: str | None = Field(default=None, description="The body of a status or malformed fault, sent as it stands.")
+    bytes: int | None = Field(default=None, ge=1, description="Size of a huge answer, or of a dripping piece.")
+    applied: bool | None = Field(default=None, description="Whether the request still has its effect.")
     hits: int = 0
     _regex: re.Pattern[str] | None = PrivateAttr(None)
 

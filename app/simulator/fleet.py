@@ -220,23 +220,42 @@ def _break_harbor(world: World, harbor: Organization) -> None:
     failing = device_called(harbor, "Tower Auditorium Projector")
     failing.reports_as = "error"
     world.merge_state(failing, "error", {"fan_speed": 0, "temperature": 58})
-    _report(world, failing, "Fan failure", "The intake fan does not turn.", "critical", "fan_failure", days=1)
+    _report(
+        world, failing, "Fan failure", "The intake fan does not turn.", priority="critical", issue="fan_failure", days=1
+    )
     hot = device_called(harbor, "Broadcast Studio Matrix Switcher")
-    _report(world, hot, "Temperature is too high", None, "moderate", f"rule_{world.id_of('rule/temperature')}", days=3)
+    _report(
+        world,
+        hot,
+        "Temperature is too high",
+        None,
+        priority="moderate",
+        issue=f"rule_{world.id_of('rule/temperature')}",
+        days=3,
+    )
     worn = device_called(harbor, "Huddle 1 Projector", "Paris")
-    _report(world, worn, "Lamp is nearing its end", "2900 hours of 3000.", "low", "lamp_worn", days=20)
+    _report(world, worn, "Lamp is nearing its end", "2900 hours of 3000.", priority="low", issue="lamp_worn", days=20)
     asked = device_called(harbor, "Board Room Blinds")
-    _report(world, asked, "Blinds hang slanted", "Seen by the morning team.", "planning", "user", days=4)
+    _report(world, asked, "Blinds hang slanted", "Seen by the morning team.", priority="planning", issue="user", days=4)
     for number, device in enumerate(list(harbor.devices.values())[:12]):
         issue = "offline" if number % 3 else f"rule_{world.id_of('rule/firmware')}"
         title = "Device offline" if number % 3 else "Firmware is outdated"
-        _report(world, device, title, None, "high" if number % 3 else "low", issue, days=1 + 2 * number, closed=True)
+        _report(
+            world,
+            device,
+            title,
+            None,
+            priority="high" if number % 3 else "low",
+            issue=issue,
+            days=1 + 2 * number,
+            closed=True,
+        )
 
 
 def _break_northwind(world: World, northwind: Organization) -> None:
     _silence(world, device_called(northwind, "Lab A Display"), days=1)
     device = device_called(northwind, "Huddle 1 Soundbar")
-    _report(world, device, "Device offline", None, "high", "offline", days=3, closed=True)
+    _report(world, device, "Device offline", None, priority="high", issue="offline", days=3, closed=True)
 
 
 def _silence(world: World, device: Device, days: float) -> None:
@@ -254,9 +273,9 @@ def _report(
     device: Device,
     title: str,
     description: str | None,
+    *,
     priority: str,
     issue: str,
-    *,
     days: float,
     closed: bool = False,
 ) -> None:

@@ -52,7 +52,7 @@ def _slots(world: World, start: float, end: float) -> Iterator[float]:
 def _made_up(device: Device, at: float) -> JsonObject:
     """A state as it may have been; only the place in time and the device decide it."""
     chance = blake2b(f"{device.id}/{int(at)}".encode(), digest_size=2).digest()
-    state = dict(device.model.state) | {"status": "offline" if chance[0] < 4 else "online"}
+    state: JsonObject = dict(device.model.state) | {"status": "offline" if chance[0] < 4 else "online"}
     if "power" in state:
         state["power"] = "on" if chance[0] % 2 else "off"
     if "temperature" in state:

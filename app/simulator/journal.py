@@ -21,7 +21,6 @@ SECRETS = frozenset(
 class Entry:
     """One request; its body stays as it came until someone wants to read it."""
 
-    sequence: int
     at: float
     method: str
     path: str
@@ -32,6 +31,7 @@ class Entry:
     body: bytes
     status: int | None = None
     fault: str | None = None
+    sequence: int = 0
 
     def shown(self) -> JsonObject:
         return {
@@ -56,22 +56,10 @@ class Journal:
         self.entries: deque[Entry] = deque(maxlen=CAPACITY)
         self.total = 0
 
-    def write(
-        self,
-        at: float,
-        method: str,
-        path: str,
-        query: str,
-        scope: str,
-        tenant: str | None,
-        key_id: str | None,
-        body: bytes,
-    ) -> Entry:
+    def write(self, entry: Entry) -> None:
         self.total += 1
-        kept = body if len(body) <= LONGEST_BODY else b""
-        entry = Entry(self.total, at, method, path, query, scope, tenant, key_id, kept)
+        entry.sequence = self.total
         self.entries.append(entry)
-        return entry
 
     def read(self, method: str | None, path: str | None, since: int, limit: int) -> list[JsonObject]:
         """Requests after a sequence number, oldest first; the path is a part of the raw path."""
@@ -88,9 +76,9 @@ class Journal:
         self.entries.clear()
 
 
-def _readable(body: bytes) -> Any:
+def _readable(body: bytes) -> object:
     try:
-        return _masked(orjson.loads(body)) if body else None
+        return _masked(orjson.loads(body)) if 0 < len(body) <= LONGEST_BODY else None
     except orjson.JSONDecodeError:
         return None
 

@@ -1,7 +1,7 @@
 """The pretend hardware: loops that report, notice commands, act on them, restart, fail and fall silent."""
 
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from app.simulator.records import Command, Device, JsonObject
 from app.simulator.world import World
@@ -122,7 +122,7 @@ def _complaint(field: JsonObject, params: JsonObject) -> str | None:
     if "min" in field:
         return None if _within(value, field["min"], field["max"]) else f"{name} is out of range"
     if "options" in field:
-        chosen: list[Any] = value if isinstance(value, list) else [value]
+        chosen = cast(list[Any], value) if isinstance(value, list) else [value]
         return None if all(one in field["options"] for one in chosen) else f"{name} is not an option"
     return None
 
@@ -183,7 +183,8 @@ def _loop(world: World, device: Device) -> None:
     if world.devices.get(device.id) is device and device.simulated:
         report(world, device)
         mean = world.settings.telemetry_seconds
-        if world.settings.outage_rate and world.random.random() < world.settings.outage_rate * mean / 3600:
+        rate = world.settings.outage_rate
+        if rate and awake(world, device) and world.random.random() < rate * mean / 3600:
             _fall_silent(world, device)
         world.clock.schedule(world.random.uniform(0.8 * mean, 1.2 * mean), partial(_loop, world, device))
 

@@ -5,6 +5,7 @@ import logging
 
 import httpx
 
+from app.simulator.records import JsonObject
 from app.simulator.world import World
 
 logger = logging.getLogger(__name__)
@@ -21,7 +22,7 @@ async def deliver(world: World, client: httpx.AsyncClient) -> int:
     return arrived
 
 
-async def _try(client: httpx.AsyncClient, url: str, notice: dict[str, object]) -> bool:
+async def _try(client: httpx.AsyncClient, url: str, notice: JsonObject) -> bool:
     for _ in range(TRIES):
         try:
             if (await client.post(url, json=notice, timeout=5)).is_success:

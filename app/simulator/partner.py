@@ -14,9 +14,9 @@ from app.simulator.calls import (
     required_text,
 )
 from app.simulator.clock import iso
+from app.simulator.organization.commands import STATUSES
 from app.simulator.organization.devices import DEVICE_STATUSES
 from app.simulator.organization.tickets import change, resolve, say
-from app.simulator.organization.commands import STATUSES
 from app.simulator.records import Device, JsonObject, Ticket
 from app.simulator.routing import Routes
 from app.simulator.world import World

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from hashlib import sha256
 
 import httpx
@@ -13,7 +14,7 @@ from app.simulator import admin, device, fleet, organization, partner
 from app.simulator.answers import Reply, answer
 from app.simulator.calls import NOT_AUTHORIZED, Call, Refusal
 from app.simulator.clock import Clock
-from app.simulator.faults import Faults
+from app.simulator.faults import Fault, Faults
 from app.simulator.journal import Entry, Journal
 from app.simulator.notices import deliver
 from app.simulator.records import Device, Organization, Partner
@@ -27,6 +28,17 @@ STEP_SECONDS = 0.1
 RATE_WINDOW_SECONDS = 30.0
 
 TREE = RouteTree((*organization.ROUTES, partner.routes, device.routes, admin.routes))
+
+
+@dataclass(slots=True)
+class Request:
+    """One request as it came."""
+
+    method: str
+    path: str
+    route: Route | None
+    call: Call
+    key: str
 
 
 class Simulator:
@@ -70,58 +82,45 @@ class Simulator:
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        method: str = scope["method"]
-        path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
-        headers: dict[bytes, bytes] = dict(scope["headers"])
-        body = b"" if method == "GET" else await _body(receive)
-        route, values = TREE.find(method, path) or (None, {})
-        host = headers.get(b"host", b"localhost").decode("latin-1")
-        call = Call(values, scope["query_string"], body, f"{scope['scheme']}://{host}")
-        if route is not None and route.scope == "admin":
-            await answer(scope, receive, send, _perform(self, route, call))
+        request = await _read(scope, receive)
+        if request.route is not None and request.route.scope == "admin":
+            reply, fault = _perform(self, request.route, request.call), None
         else:
-            key = headers.get(b"authorization", b"").decode("latin-1")
-            await self._cloud(scope, receive, send, method, path, route, call, key)
-
-    async def _cloud(
-        self,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        method: str,
-        path: str,
-        route: Route | None,
-        call: Call,
-        key: str,
-    ) -> None:
-        tenant, refusal = self._admit(route, call, key)
-        fault = self.faults.pick(method, path, tenant) if self.faults.rules else None
-        entry = self._note(method, path, route, call, key, tenant)
-        if fault is not None:
-            entry.fault = fault.kind
-            if fault.kind == "latency":
-                await asyncio.sleep(fault.seconds)
-        if fault is not None and not fault.applies:
-            reply = Reply(0, b"")
-        elif refusal is not None or route is None:
-            reply = Reply.of(refusal.status, refusal.body) if refusal else Reply.of(404, {"error": "Not found"})
-        else:
-            reply = _perform(self.world, route, call)
-        entry.status = fault.status if fault and fault.kind in ("status", "html_error") else reply.status or None
+            reply, fault = await self._decide(request)
         await answer(scope, receive, send, reply, fault)
 
-    def _note(self, method: str, path: str, route: Route | None, call: Call, key: str, tenant: str | None) -> Entry:
-        key_id = sha256(key.encode()).hexdigest()[:8] if key else None
-        return self.journal.write(
-            self.world.now(),
-            method,
-            path,
-            call.query_string.decode("latin-1"),
-            route.scope if route else "none",
-            tenant,
-            key_id,
-            call.body,
+    async def _decide(self, request: Request) -> tuple[Reply, Fault | None]:
+        """What the cloud answers, and what goes wrong with it; on record before a byte leaves."""
+        tenant, refusal = self._admit(request.route, request.call, request.key)
+        fault = self.faults.pick(request.method, request.path, tenant) if self.faults.rules else None
+        entry = self._note(request, tenant, fault)
+        if fault is not None and fault.kind == "latency":
+            await asyncio.sleep(fault.seconds)
+        if fault is not None and not fault.applies:
+            reply = Reply(0, b"")
+        elif refusal is not None:
+            reply = Reply.of(refusal.status, refusal.body)
+        elif request.route is None:
+            reply = Reply.of(404, {"error": "Not found"})
+        else:
+            reply = _perform(self.world, request.route, request.call)
+        entry.status = fault.status if fault and fault.kind in ("status", "html_error") else reply.status or None
+        return reply, fault
+
+    def _note(self, request: Request, tenant: str | None, fault: Fault | None) -> Entry:
+        entry = Entry(
+            at=self.world.now(),
+            method=request.method,
+            path=request.path,
+            query=request.call.query_string.decode("latin-1"),
+            scope=request.route.scope if request.route else "none",
+            tenant=tenant,
+            key_id=sha256(request.key.encode()).hexdigest()[:8] if request.key else None,
+            body=request.call.body,
+            fault=fault.kind if fault else None,
         )
+        self.journal.write(entry)
+        return entry
 
     def _admit(self, route: Route | None, call: Call, key: str) -> tuple[str | None, Refusal | None]:
         """Whose call this is, and why it may not go on."""
@@ -165,6 +164,17 @@ def _perform(subject: "World | Simulator", route: Route, call: Call) -> Reply:
         return Reply.of(route.status, route.handler(subject, call))
     except Refusal as refusal:
         return Reply.of(refusal.status, refusal.body)
+
+
+async def _read(scope: Scope, receive: Receive) -> Request:
+    method: str = scope["method"]
+    path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
+    headers: dict[bytes, bytes] = dict(scope["headers"])
+    body = b"" if method == "GET" else await _body(receive)
+    route, values = TREE.find(method, path) or (None, {})
+    base_url = f"{scope['scheme']}://{headers.get(b'host', b'localhost').decode('latin-1')}"
+    call = Call(values, scope["query_string"], body, base_url)
+    return Request(method, path, route, call, headers.get(b"authorization", b"").decode("latin-1"))
 
 
 async def _body(receive: Receive) -> bytes:

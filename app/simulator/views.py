@@ -273,7 +273,7 @@ def command_model(row: CommandModel) -> JsonObject:
     }
 
 
-def license(row: License, partner: JsonObject) -> JsonObject:
+def license_row(row: License, partner: JsonObject) -> JsonObject:
     device = row.device
     return {
         "id": row.id,

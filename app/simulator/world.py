@@ -96,6 +96,7 @@ class World:
         self,
         model: Model,
         sn: str,
+        *,
         name: str | None,
         firmware_version: str,
         mac: str | None = None,

@@ -1,13 +1,16 @@
 """One typed conversation with the cloud: quoting, sending, retrying, failing and parsing, once for all operations."""
 
 import asyncio
+import copy
 import random
+import re
 import time
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import ceil
-from typing import Any, Generic, Literal, Protocol, TypeVar, cast, get_args
-from urllib.parse import quote, urlencode
+from typing import Any, Generic, Literal, Protocol, Self, TypeVar, cast, get_args
+from urllib.parse import quote, urlencode, urlsplit
 
 import aiohttp
 import httpx
@@ -30,6 +33,7 @@ from app.errors import (
 )
 from app.telemetry import UPSTREAM_REQUESTS, UPSTREAM_SECONDS
 from app.xyte.breaker import Breaker
+from app.xyte.memory import Memory
 from app.xyte.schemas.shapes import Page
 
 Scope = Literal["organization", "partner", "device"]
@@ -45,6 +49,9 @@ RETRIES = 2
 RETRIED_STATUSES = frozenset({429, 502, 503, 504})
 FAILING_STATUSES = frozenset({502, 503, 504})
 MAYBE_DONE = " The request may have been carried out: look before sending it again."
+MIME_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}")
+NOTHING_SAID = {"success": True}
+LONGEST_WAIT_S = 300.0
 REFUSED_FOR_S = 60.0
 REFUSED_REMEMBERED = 10_000
 
@@ -72,6 +79,22 @@ class Reply:
     content: bytes
 
 
+class Planned(Exception):  # noqa: N818  it ends a dry run, which is no error
+    """What a dry run would have sent."""
+
+    def __init__(self, method: str, path: str, body: Any) -> None:
+        super().__init__(method, path)
+        self.method = method
+        self.path = path
+        self.body = body
+
+
+class MimeType(str):
+    """The one kind of value in a path that has a slash and is a single segment all the same."""
+
+    __slots__ = ()
+
+
 class Budget(Protocol):
     """A caller's allowance towards Xyte, which shrinks when Xyte asks to slow down."""
 
@@ -82,15 +105,26 @@ class Budget(Protocol):
 
 @dataclass
 class Cloud:
-    """What all conversations of a process share: the connections, the breaker, and which keys were refused."""
+    """What all conversations of a process share: the connections, the breakers, and which keys were refused.
+
+    Devices register at `entry_url` and then talk to `device_hub_url`; the other scopes live at `base_url`.
+    """
 
     transport: httpx.AsyncBaseTransport
     base_url: str
     budget: Budget
+    entry_url: str = ""
+    device_hub_url: str = ""
     timeout_s: float = 15.0
     answer_limit_bytes: int = 5 * 1024 * 1024
     breaker: Breaker = field(default_factory=Breaker)
+    breakers: dict[str, Breaker] = field(default_factory=dict[str, Breaker])
     refused: dict[tuple[str, Scope], float] = field(default_factory=dict[tuple[str, Scope], float])
+    memory: Memory = field(default_factory=Memory)
+
+    def breaker_of(self, host: str) -> Breaker:
+        """One for each host: a failing entry host says nothing about the hub."""
+        return self.breaker if host == self.base_url else self.breakers.setdefault(host, Breaker())
 
     def check_refusal(self, fingerprint: str, scope: Scope) -> None:
         """Raise if Xyte refused this key for this scope within the last minute."""
@@ -110,16 +144,47 @@ class Cloud:
 class XyteClient:
     """The cloud as one caller sees it in one scope. A path is given in segments, never as text put together."""
 
-    def __init__(self, cloud: Cloud, key: str, fingerprint: str, scope: Scope = "organization") -> None:
+    def __init__(
+        self, cloud: Cloud, key: str, fingerprint: str, scope: Scope = "organization", *, dry_run: bool = False
+    ) -> None:
         self._cloud = cloud
         self._headers = {"authorization": key, "accept": "application/json", "accept-encoding": "gzip"}
         self._fingerprint = fingerprint
+        self._dry_run = dry_run
         self._scope: Scope = scope
-        self._prefix = cloud.base_url + PREFIXES[scope]
+        self._host = cloud.device_hub_url if scope == "device" else cloud.base_url
+
+    def at_entry(self) -> Self:
+        """The same conversation at the host where devices register."""
+        other = copy.copy(self)
+        other._host = self._cloud.entry_url
+        return other
+
+    def without_key(self) -> Self:
+        """The same conversation where the body itself says who asks: no Authorization is sent."""
+        other = copy.copy(self)
+        other._headers = {name: value for name, value in self._headers.items() if name != "authorization"}
+        return other
 
     async def get(self, _shape: type[Shape], *path: str | int, query: Query = None) -> Answer[Shape]:
         """Read one thing."""
         return await self._ask("GET", path, query=query)
+
+    async def one(self, _shape: type[Shape], *path: str | int) -> Answer[Shape]:
+        """Read one thing that comes bare, or as the only row of a list."""
+        answer: Answer[Any] = await self._ask("GET", path)
+        found = rows(answer.value)
+        first = found[0] if found else {}
+        return Answer(orjson.dumps(first), first)
+
+    async def known(self, _shape: type[Shape], *path: str | int) -> Answer[Shape]:
+        """Read one thing that hardly changes: this key's last answer is believed for some minutes."""
+        place = (self._fingerprint, self._scope, *path)
+        answer: Answer[Shape] | None = self._cloud.memory.recall(place)
+        if answer is None:
+            answer = await self._ask("GET", path)
+            self._cloud.memory.keep(place, answer)
+        return answer
 
     async def page(self, _shape: type[Shape], *path: str | int, query: Query = None) -> Answer[Page[Shape]]:
         """Read one page of a list; whatever envelope Xyte uses, the answer is a Page."""
@@ -140,9 +205,11 @@ class XyteClient:
         return await self._ask("DELETE", path)
 
     async def _ask(self, method: str, path: tuple[str | int, ...], *, query: Query = None, body: Any = None) -> Any:
-        url = "/".join((self._prefix, *(segment(part) for part in path)))
+        url = "/".join((self._host + PREFIXES[self._scope], *(segment(part) for part in path)))
         if asked := parameters(query):
             url = f"{url}?{urlencode(asked, doseq=True)}"
+        if self._dry_run and method != "GET":
+            raise Planned(method, urlsplit(url).path, body)
         self._cloud.check_refusal(self._fingerprint, self._scope)
         started = time.perf_counter()
         outcome = "error"
@@ -153,7 +220,7 @@ class XyteClient:
             return await self._understand(reply, method, path)
         except TimeoutError:
             outcome = "timeout"
-            self._cloud.breaker.record(failed=True)
+            self._cloud.breaker_of(self._host).record(failed=True)
             raise timed_out(method, self._cloud.timeout_s) from None
         finally:
             UPSTREAM_REQUESTS.labels(self._scope, method, outcome).inc()
@@ -161,6 +228,7 @@ class XyteClient:
 
     async def _read(self, url: str) -> Reply:
         """GET, tried again where that may help and time is left."""
+        deadline = time.monotonic() + self._cloud.timeout_s
         for attempt in range(1, RETRIES + 1):
             pause_s = random.uniform(0.05, 0.25) * attempt  # noqa: S311  (jitter, not a secret)
             try:
@@ -169,7 +237,8 @@ class XyteClient:
                 pass
             else:
                 pause_s = retry_after_s(reply, pause_s)
-                if reply.status not in RETRIED_STATUSES or pause_s > self._cloud.timeout_s / 2:
+                left_s = deadline - time.monotonic()
+                if reply.status not in RETRIED_STATUSES or pause_s > left_s / 2:
                     return reply
             await asyncio.sleep(pause_s)
         return await self._send("GET", url, None)
@@ -177,10 +246,10 @@ class XyteClient:
     async def _send(self, method: str, url: str, body: Any) -> Reply:
         """One request, one answer read to its end; whatever breaks on the way is a problem."""
         cloud = self._cloud
-        cloud.breaker.check()
+        breaker = cloud.breaker_of(self._host)
+        breaker.check()
         await cloud.budget.spend(self._fingerprint)
-        content = None if body is None else orjson.dumps(body)
-        headers = self._headers if body is None else self._headers | {"content-type": "application/json"}
+        content, headers = self._written(body)
         try:
             response = await cloud.transport.handle_async_request(
                 httpx.Request(method, url, headers=headers, content=content)
@@ -190,12 +259,24 @@ class XyteClient:
             finally:
                 await response.aclose()
         except httpx.TransportError as failure:
-            cloud.breaker.record(failed=True)
+            breaker.record(failed=True)
             raise broken(method, failure, cloud.timeout_s) from None
         except httpx.DecodingError:
             raise UpstreamMalformed("Xyte's answer cannot be decompressed.", retry_safe=method == "GET") from None
-        cloud.breaker.record(failed=reply.status in FAILING_STATUSES)
+        breaker.record(failed=reply.status in FAILING_STATUSES)
         return reply
+
+    def _written(self, body: Any) -> tuple[bytes | None, dict[str, str]]:
+        """A body and the headers that go with it: bytes as they are, all else as JSON."""
+        if body is None:
+            return None, self._headers
+        if isinstance(body, bytes):
+            return body, self._headers | {"content-type": "application/octet-stream"}
+        try:
+            content = orjson.dumps(body)
+        except orjson.JSONEncodeError:
+            raise InvalidInput("The body holds a number or a text that JSON cannot carry.") from None
+        return content, self._headers | {"content-type": "application/json"}
 
     async def _body_of(self, response: httpx.Response) -> bytes:
         limit = self._cloud.answer_limit_bytes
@@ -229,11 +310,13 @@ class XyteClient:
 def segment(value: str | int) -> str:
     """One segment of a path. Dots would be resolved and slashes would split it, so both are refused, also encoded."""
     text = str(value)
+    if isinstance(value, MimeType) and MIME_TYPE.fullmatch(text):
+        return quote(text, safe="")
     lowered = text.lower()
     if (
-        text in ("", ".", "..")
+        not text.strip(".")
         or any(mark in text for mark in "/\\")
-        or any(ord(mark) < 32 or ord(mark) == 127 for mark in text)
+        or any(unicodedata.category(mark) in ("Cc", "Cs") for mark in text)
         or any(code in lowered for code in ("%2e", "%2f", "%5c", "%00"))
     ):
         raise InvalidInput(
@@ -258,7 +341,8 @@ def paged(value: Any, asked: Mapping[str, Any]) -> dict[str, Any]:
     items = rows(value)
     envelope = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
     next_page = envelope.get("next_page")
-    info = cast("dict[str, Any]", envelope.get("page_info") or {})
+    page_info: Any = envelope.get("page_info")
+    info = cast("dict[str, Any]", page_info) if isinstance(page_info, dict) else {}
     told = [envelope[name] for name in ("next_page", "has_next_page") if name in envelope]
     told += [info["has_next"]] if "has_next" in info else []
     more = any(bool(said) for said in told) if told else (per_page is not None and 0 < per_page <= len(items))
@@ -283,13 +367,13 @@ def rows(value: Any) -> list[Any]:
         for name in ("items", "data", "devices", "spaces", "incidents", "tickets"):
             if isinstance(envelope.get(name), list):
                 return envelope[name]
-    return [value]
+    return [] if value in (None, NOTHING_SAID) else [value]
 
 
 def accepted(reply: Reply, *, retry_safe: bool) -> Answer[Any]:
     """A 2xx: its bytes as they are, or a plain success where there are none."""
     if not reply.content.strip():
-        return Answer(b'{"success":true}', {"success": True})
+        return Answer(orjson.dumps(NOTHING_SAID), NOTHING_SAID)
     try:
         return Answer(reply.content, orjson.loads(reply.content))
     except orjson.JSONDecodeError:
@@ -339,13 +423,11 @@ def message_of(reply: Reply) -> str | None:
     if not isinstance(body, dict):
         return None
     said = cast("dict[str, Any]", body)
-    message = said.get("error") or said.get("message") or said.get("errors")
-    return None if message is None else str(message)[:500]
+    message = said.get("error") or said.get("message") or said.get("errors") or orjson.dumps(said).decode()
+    return str(message)[:500]
 
 
 def retry_after_s(reply: Reply, otherwise: float) -> float:
-    """Seconds that Xyte asks to wait; the form with a date is not known to occur."""
-    try:
-        return max(0.0, float(reply.headers["retry-after"]))
-    except (KeyError, ValueError):
-        return otherwise
+    """Seconds that Xyte asks to wait, as a number; the form with a date is not known to occur."""
+    said = reply.headers.get("retry-after", "")
+    return min(float(said), LONGEST_WAIT_S) if re.fullmatch(r"\d{1,15}(\.\d+)?", said, re.ASCII) else otherwise

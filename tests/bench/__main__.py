@@ -110,6 +110,8 @@ class Bench:
                 await self.start(name, stack)
             for workload in self.plan.workloads:
                 await self.measure(workload)
+            if GATEWAY in self.servers:
+                self.results.gateway_log_lines = self.servers[GATEWAY].log.read_bytes().count(b"\n")
 
     async def start(self, name: str, stack: AsyncExitStack) -> None:
         plan = self.plan

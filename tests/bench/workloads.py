@@ -113,12 +113,14 @@ class Checker:
         default_factory=dict[tuple[Kind, bytes], tuple[bytes, bytes]]
     )
     wrong: int = 0
+    judged: int = 0
     forwarded: int = 0
     example: str = ""
     list_bytes: int = 0
     list_tools: int = 0
 
     def check(self, kind: Kind, status: int, body: bytes, request_id: bytes, device_id: bytes) -> None:
+        self.judged += 1
         self.forwarded += kind in FORWARDED
         if not self.is_right(kind, status, body, request_id, device_id):
             self.reject(f"{kind.name} {status} {body[:400].decode(errors='replace')}")

@@ -2,6 +2,7 @@
 
 import re
 from functools import partial
+from typing import Literal
 
 from app.simulator import machines, views
 from app.simulator.calls import SUCCESS, Call, Refusal, known, optional_object, optional_text, page
@@ -100,7 +101,7 @@ def _address(body: JsonObject) -> str:
     return address
 
 
-def _outcome(address: str) -> str:
+def _outcome(address: str) -> Literal["success", "failed"]:
     return "failed" if address.startswith(UNREACHABLE) else "success"
 
 
@@ -126,7 +127,13 @@ def _claim(world: World, organization: Organization, edge: Edge, job: EdgeJob) -
         return
     model = world.models[body["device_model_id"]]
     sn = optional_text(body, "sn") or world.new_id("serial")
-    device = world.register(model, sn, optional_text(body, "display_name"), model.firmware_version, _mac(body))
+    device = world.register(
+        model,
+        sn,
+        name=optional_text(body, "display_name"),
+        firmware_version=model.firmware_version,
+        mac=_mac(body),
+    )
     device.custom_parameters = dict(body.get("custom_parameters") or {})
     device.host_address = body["device_ip"]
     space = edge.space if body.get("space_id") is None else space_of(organization, body["space_id"])

@@ -16,7 +16,7 @@ def get_licenses(world: World, call: Call) -> object:
     partner = {"id": world.partner.id, "name": world.partner.name} if world.partner else {}
     rows = [row for row in call.organization.licenses.values() if _matches(row, call)]
     rows.sort(key=lambda row: (-row.created_at, row.id))
-    return page(world, call, rows, lambda row: views.license(row, partner))
+    return page(world, call, rows, lambda row: views.license_row(row, partner))
 
 
 def _matches(row: License, call: Call) -> bool:

@@ -104,7 +104,7 @@ def delete_space(world: World, call: Call) -> object:
 def space_in_path(call: Call) -> Space:
     """The space of this id in the caller's tenant."""
     text = call.path["space_id"]
-    space = call.organization.spaces.get(int(text)) if text.isdecimal() else None
+    space = call.organization.spaces.get(int(text)) if text.isdecimal() and len(text) < 16 else None
     if space is None:
         raise Refusal(404, NOT_FOUND)
     return space

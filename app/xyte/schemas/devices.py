@@ -92,7 +92,9 @@ class DeviceFilter(Paging):
 class HistoryFilter(Paging):
     """Without times the last week; at most 31 days at once."""
 
-    from_: Moment | None = Field(None, alias="from", description="Start: ISO 8601 or Unix seconds. Default: a week ago.")
+    from_: Moment | None = Field(
+        None, alias="from", description="Start: ISO 8601 or Unix seconds. Default: a week ago."
+    )
     to: Moment | None = Field(None, description="End: ISO 8601 or Unix seconds. Default: now.")
     device_id: DeviceId | None = Field(None, description="Only this device, as listed by list_devices.")
     space_id: SpaceNumber | None = Field(None, description="Only devices in this space.")

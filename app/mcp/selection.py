@@ -1,0 +1,175 @@
+"""Which tools a request sees: chosen by header, path and query, within what the operator allows."""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import orjson
+from mcp_types import Tool
+from starlette.datastructures import Headers, QueryParams
+
+from app.errors import InvalidSelection
+from app.mcp.operations import Operation
+
+ALL = "all"
+DEFAULT = "default"
+OFF_UNLESS_NAMED = frozenset({"device"})
+
+DEFAULT_TOOLS = (
+    "whoami",
+    "find_rooms",
+    "get_room_status",
+    "start_meeting_room_preset",
+    "shutdown_meeting_room",
+    "find_devices",
+    "find_and_control_device",
+    "diagnose_av_issue",
+    "list_devices",
+    "get_device",
+    "get_model",
+    "send_command",
+    "get_device_commands",
+    "cancel_command",
+    "send_command_async",
+    "get_task_status",
+    "get_next_event",
+    "list_spaces",
+    "list_incidents",
+    "list_tickets",
+    "get_ticket",
+    "send_ticket_message",
+    "mark_ticket_resolved",
+    "find_operations",
+    "run_operation",
+)
+"""An AV operator's day: find rooms and devices, see their state, command, preset, incidents, tickets, tasks, events."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a request asked for; no toolsets and no tools is the default list."""
+
+    toolsets: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+    read_only: bool = False
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What it gets: the tools it lists, and the operations that run_operation may reach."""
+
+    tools: tuple[Tool, ...]
+    listed: frozenset[str]
+    reachable: frozenset[str]
+    toolsets: tuple[str, ...]
+    read_only: bool
+
+
+class Catalogue:
+    """All tools within the operator's bound, by toolset."""
+
+    def __init__(
+        self,
+        tools: Iterable[Tool],
+        operations: Mapping[str, Operation],
+        *,
+        toolsets: Sequence[str] = (ALL,),
+        excluded: Sequence[str] = (),
+        read_only: bool = False,
+    ) -> None:
+        everything = {tool.name: tool for tool in tools}
+        known = {operation.toolset for operation in operations.values()}
+        bound = self._bound(toolsets, known)
+        self.operations = {
+            name: operation
+            for name, operation in operations.items()
+            if operation.toolset in bound
+            and name not in excluded
+            and (operation.effect == "read" or not read_only or name == "run_operation")
+        }
+        self.tools = {name: everything[name] for name in sorted(self.operations)}
+        self.toolsets: dict[str, tuple[str, ...]] = {
+            toolset: tuple(name for name in self.tools if self.operations[name].toolset == toolset)
+            for toolset in sorted(bound)
+        }
+        self.default = tuple(name for name in DEFAULT_TOOLS if name in self.tools)
+        self._read_only = read_only
+        self.offer = lru_cache(maxsize=256)(self._offer)
+
+    def _bound(self, toolsets: Sequence[str], known: set[str]) -> set[str]:
+        unknown = set(toolsets) - known - {ALL}
+        if unknown:
+            raise ValueError(f"MCP_TOOLSETS names {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
+        named = set(toolsets) - {ALL}
+        return named | (known - OFF_UNLESS_NAMED if ALL in toolsets else set())
+
+    def _offer(self, selection: Selection) -> Offer:
+        self._check(selection.toolsets, [*self.toolsets, ALL, DEFAULT], "toolset")
+        self._check((*selection.tools, *selection.excluded), list(self.tools), "tool")
+        read_only = self._read_only or selection.read_only
+        reachable = frozenset(
+            name
+            for name, operation in self.operations.items()
+            if name not in selection.excluded
+            and (not read_only or operation.effect == "read" or name == "run_operation")
+        )
+        listed = [name for name in self._wanted(selection) if name in reachable]
+        return Offer(
+            tools=tuple(self.tools[name] for name in listed),
+            listed=frozenset(listed),
+            reachable=reachable,
+            toolsets=selection.toolsets or (() if selection.tools else (DEFAULT,)),
+            read_only=read_only,
+        )
+
+    def _wanted(self, selection: Selection) -> list[str]:
+        wanted: dict[str, None] = {}
+        toolsets = selection.toolsets or (() if selection.tools else (DEFAULT,))
+        for toolset in toolsets:
+            names = self.default if toolset == DEFAULT else self.tools if toolset == ALL else self.toolsets[toolset]
+            wanted |= dict.fromkeys(names)
+        return list(wanted | dict.fromkeys(selection.tools))
+
+    def _check(self, named: Iterable[str], valid: list[str], kind: str) -> None:
+        for name in named:
+            if name not in valid:
+                near = difflib.get_close_matches(name, valid, n=3)
+                raise InvalidSelection(
+                    f"There is no {kind} {name!r}.", sorted(near if kind == "tool" and near else valid)
+                )
+
+
+def size_of(tools: Iterable[Tool]) -> int:
+    """Bytes that a list of tools takes in the answer to tools/list."""
+    return sum(len(orjson.dumps(tool.model_dump(by_alias=True, exclude_none=True, mode="json"))) + 1 for tool in tools)
+
+
+def selection_of(path: str, headers: Headers, query: QueryParams) -> Selection:
+    """What a request asks for: the path before the query before the header; read-only and exclusions add up."""
+    path_toolsets, path_read_only = in_path(path)
+    toolsets = path_toolsets or words(query.get("toolsets")) or words(headers.get("x-mcp-toolsets"))
+    return Selection(
+        toolsets=toolsets,
+        tools=words(query.get("tools")) or words(headers.get("x-mcp-tools")),
+        excluded=words(query.get("exclude_tools")) + words(headers.get("x-mcp-exclude-tools")),
+        read_only=path_read_only or yes(query.get("readonly")) or yes(headers.get("x-mcp-readonly")),
+    )
+
+
+def in_path(path: str) -> tuple[tuple[str, ...], bool]:
+    """Of /mcp/x/{toolsets}/readonly and its shorter forms."""
+    parts = [part for part in path.split("/") if part][1:]
+    read_only = bool(parts) and parts[-1] == "readonly"
+    return (words(parts[1]) if len(parts) > 1 and parts[0] == "x" else ()), read_only
+
+
+def words(text: str | None) -> tuple[str, ...]:
+    """A list separated by commas."""
+    return tuple(dict.fromkeys(word.strip() for word in (text or "").split(",") if word.strip()))
+
+
+def yes(text: str | None) -> bool:
+    """Whether a switch is on; anything that is not a clear no is a yes, since the switch protects."""
+    return text is not None and text.strip().lower() not in ("0", "false", "no", "off")

@@ -1,0 +1,137 @@
+"""The runner: from nothing but python3 to a command in an environment of the project's own."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import dev
+
+ROOT = Path(dev.__file__).parent
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project with a space in its path that needs no package, and whose bench and command say who runs them."""
+    folder = tmp_path / "a project"
+    for name, text in {
+        "requirements-dev.lock": "",
+        "tests/__init__.py": "",
+        "tests/bench.py": "import sys; print(sys.prefix, *sys.argv[1:], sys.flags.dont_write_bytecode)",
+        "app/__init__.py": "",
+        "app/cli.py": "import sys\ndef main():\n    print(sys.prefix, *sys.argv[1:])\n    return 3\n",
+    }.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    shutil.copy(ROOT / "dev.py", folder)
+    return folder
+
+
+def run(project: Path, *words: str, program: str = sys.executable, path: str = "") -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"} | ({"PATH": path} if path else {})
+    command = [program, str(project / "dev.py"), *words]
+    return subprocess.run(command, capture_output=True, text=True, cwd="/", env=environment, check=False)
+
+
+def bare_path() -> str:
+    """A PATH on which there is a shell and no uv."""
+    return "/usr/bin:/bin"
+
+
+def test_an_environment_is_made_once_and_again_when_it_is_broken(project: Path) -> None:
+    first = run(project, "bench", "--quick", path=bare_path())
+    second = run(project, "bench", path=bare_path())
+    (project / ".venv" / "bin" / "python").unlink()
+    third = run(project, "bench", path=bare_path())
+    (project / "requirements-dev.lock").write_text("# nothing yet\n")
+    fourth = run(project, "bench", path=bare_path())
+    command = subprocess.run(
+        [project / ".venv" / "bin" / "xyte-mcp", "doctor"], capture_output=True, text=True, check=False
+    )
+
+    prefix = project / ".venv"
+    assert first.stdout.splitlines()[-1] == f"{prefix} --quick 0"
+    assert "making .venv …" in first.stdout
+    assert second.stdout == f"{prefix} 0\n"
+    assert "making .venv …" in third.stdout
+    assert "making .venv …" not in fourth.stdout
+    assert "installing 0 packages …" in fourth.stdout
+    assert (command.returncode, command.stdout) == (3, f"{prefix} doctor\n")
+    assert [done.stderr for done in (first, second, third, fourth)] == [""] * 4
+
+
+def test_what_cannot_be_installed_ends_with_one_clear_line(project: Path) -> None:
+    (project / "requirements-dev.lock").write_text("nothing-like-it==1.0\n")
+
+    done = run(project, "bench", path=bare_path())
+
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "dev.py: installing 1 packages failed"
+    assert "--require-hashes" in done.stderr
+    assert not (project / ".venv" / "xyte.stamp").exists()
+
+
+def test_an_unknown_verb_names_the_known_ones() -> None:
+    done = run(ROOT, "pu")
+
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert all(name in done.stderr for name in dev.VERBS)
+
+
+@pytest.mark.parametrize("words", [[], ["help"], ["--help"]])
+def test_help_has_a_line_for_every_verb(words: list[str]) -> None:
+    done = run(ROOT, *words)
+
+    assert done.returncode == 0
+    assert all(f"  {name} " in done.stdout and verb.__doc__ for name, verb in dev.VERBS.items())
+
+
+def test_a_migration_has_to_say_what_it_does() -> None:
+    done = run(ROOT, "migration")
+
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+
+
+def test_another_python_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dev, "RUNNING", (3, 10))
+
+    with pytest.raises(SystemExit) as refused:
+        dev.main(["help"])
+
+    assert refused.value.code == 2
+
+
+def test_uv_is_taken_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "uv").write_text("#!/bin/sh\n")
+    (tmp_path / "uv").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    make, install = dev.commands(tmp_path / "venv")
+
+    assert make[:2] == [str(tmp_path / "uv"), "venv"]
+    assert install[:3] == [str(tmp_path / "uv"), "pip", "install"]
+    assert "--require-hashes" in install
+
+
+def test_an_environment_of_another_python_or_folder_is_made_anew(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").touch()
+    version, folder, packages = dev.stamp().splitlines()
+    verdicts: list[tuple[bool, bool]] = []
+
+    for lines in (
+        [version, folder, packages],
+        [version, folder, "others"],
+        ["3.10", folder, packages],
+        [version, "/x", ""],
+    ):
+        (tmp_path / "xyte.stamp").write_text("\n".join([*lines, ""]))
+        verdicts.append((dev.is_current(tmp_path), dev.is_ours(tmp_path)))
+
+    assert verdicts == [(True, True), (False, True), (False, False), (False, False)]

@@ -1,0 +1,50 @@
+"""Short ways to what a test needs of the pretend cloud and of the MCP endpoint."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+
+@dataclass
+class Simulator:
+    """The pretend cloud, with its record of what it saw."""
+
+    app: Any
+
+    def tick(self, seconds: float) -> None:
+        """Let its devices live for that long."""
+        self.app.state.simulator.tick(seconds)
+
+    async def admin(self, method: str, path: str, body: Any = None) -> Any:
+        """Its own endpoint for tests."""
+        transport = httpx.ASGITransport(app=self.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://simulator") as client:
+            answer = await client.request(method, f"/_simulator/{path}", json=body)
+            answer.raise_for_status()
+            return answer.json()
+
+    async def requests(self) -> list[dict[str, Any]]:
+        """What the cloud was asked, oldest first."""
+        return (await self.admin("GET", "requests"))["requests"]
+
+    async def a_device(self, model_word: str = "") -> dict[str, Any]:
+        """A device of the first organization that is online."""
+        devices: list[dict[str, Any]] = (await self.admin("GET", "devices"))["devices"]
+        first = devices[0]["organization"]
+        return next(
+            device
+            for device in devices
+            if device["online"] and device["organization"] == first and model_word.lower() in device["model"].lower()
+        )
+
+
+async def mcp(client: httpx.AsyncClient, method: str, params: dict[str, Any] | None = None) -> Any:
+    """One JSON-RPC request at the root path, as bare curl sends it."""
+    answer = await client.post("/", json={"jsonrpc": "2.0", "id": 1, "method": method, "params": params or {}})
+    return answer.json()
+
+
+async def call(client: httpx.AsyncClient, tool: str, **arguments: Any) -> Any:
+    """A tool's result."""
+    return (await mcp(client, "tools/call", {"name": tool, "arguments": arguments}))["result"]
