@@ -14,7 +14,6 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 from starlette.types import Scope
 
 from app import __version__, auth, health, organization, pages
@@ -85,7 +84,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(health.router)
     app.include_router(pages.router)
     describe(app)
-    mount_mcp(app)
     Instrumentator(
         should_group_status_codes=False,
         excluded_handlers=["/metrics", "/healthz", "/readyz"],
@@ -96,6 +94,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_exception_handler(Problem, on_problem)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http_exception)
+    mount_mcp(app)
     app.add_middleware(Guard, settings=settings, render=render)
     if settings.cors_origins:
         app.add_middleware(
@@ -120,13 +119,11 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def mount_mcp(app: FastAPI) -> None:
-    """The same endpoint under each of its paths."""
+    """The protocol's endpoint, which needs no router."""
     gateway = GatewayMCP(app)
-    endpoint = transport.McpEndpoint(gateway.server, gateway.catalogue)
-    app.state.mcp = endpoint
+    app.state.mcp = transport.McpEndpoint(gateway)
     app.state.catalogue = gateway.catalogue
-    app.router.routes += [Route(path, endpoint, name="mcp") for path in transport.PATHS]
-    app.router.routes.append(Route("/", endpoint, methods=["POST", "DELETE"], name="mcp"))
+    app.add_middleware(transport.McpDoor, endpoint=app.state.mcp)
 
 
 def describe(app: FastAPI) -> None:

@@ -21,12 +21,20 @@ from app.mcp.operations import Operation
 from app.resources import Resources
 from app.settings import Settings
 
-__all__ = ["CONFIRMED", "security", "settle"]
+__all__ = ["CONFIRMED", "Asked", "security", "settle"]
 
 VALID_S = 300
 QUESTION = "confirmation"
 
 Context = ServerRequestContext[Any, Any]
+
+
+class Asked(Exception):  # noqa: N818  it ends a call with a question, which is no error
+    """The client has to ask its person first."""
+
+    def __init__(self, question: InputRequiredResult) -> None:
+        super().__init__()
+        self.question = question
 
 
 def security(settings: Settings) -> RequestStateSecurity:
@@ -109,3 +117,7 @@ async def spend(resources: Resources, nonce: str) -> None:
         ) from None
     if not first:
         raise ConfirmationNeeded("This confirmation was used already. Nothing was done; ask again.", "")
+
+
+async def unasked(_operation: Operation, _arguments: dict[str, Any], _confirm: Any, _resources: Resources) -> None:
+    """For calls that need no person."""

@@ -1,6 +1,7 @@
 """What a tool answers: compact JSON, the same as text and as structured content, with nothing hidden in it."""
 
 import re
+from dataclasses import dataclass
 from typing import Any, cast
 
 import orjson
@@ -17,7 +18,25 @@ TEXT_LIMIT = 4_000
 RESULT_LIMIT_BYTES = 40_000
 
 
-def succeeded(value: Any, fields: list[str] | None = None) -> CallToolResult:
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a tool call ended: JSON as text, and the structure that it says; an error has text only."""
+
+    text: bytes
+    content: dict[str, Any] | None
+
+    def as_result(self) -> CallToolResult:
+        """For the SDK."""
+        text = TextContent(type="text", text=self.text.decode())
+        return CallToolResult(content=[text], structured_content=self.content, is_error=self.content is None)
+
+    def as_json(self) -> bytes:
+        """The members that a result has in every version of the protocol."""
+        ending = b"true" if self.content is None else b'false,"structuredContent":' + self.text
+        return b'"content":[{"text":' + orjson.dumps(self.text.decode()) + b',"type":"text"}],"isError":' + ending
+
+
+def succeeded(value: Any, fields: list[str] | None = None) -> Outcome:
     """A route's answer as a tool's result, of each row only the named fields."""
     plain: Any = value.value if isinstance(value, Answer) else jsonable_encoder(value)
     tidy = cleaned(plain if fields is None else narrowed(plain, fields))
@@ -26,7 +45,7 @@ def succeeded(value: Any, fields: list[str] | None = None) -> CallToolResult:
     if len(text) > RESULT_LIMIT_BYTES:
         content = shortened(content)
         text = orjson.dumps(content)
-    return CallToolResult(content=[TextContent(type="text", text=text.decode())], structured_content=content)
+    return Outcome(text, content)
 
 
 def narrowed(value: Any, fields: list[str]) -> Any:
@@ -40,16 +59,15 @@ def narrowed(value: Any, fields: list[str]) -> Any:
     return {name: content[name] for name in fields if name in content}
 
 
-def planned(plan: Planned) -> CallToolResult:
+def planned(plan: Planned) -> Outcome:
     """A dry run's result: what would have been sent."""
     sent = {"method": plan.method, "path": plan.path} | ({} if plan.body is None else {"body": plan.body})
     return succeeded({"dry_run": True, "sent": False, "would_send": sent})
 
 
-def failed(problem: Problem, request_id: str | None) -> CallToolResult:
+def failed(problem: Problem, request_id: str | None) -> Outcome:
     """A problem as a tool's error: the same facts as over REST, written for whoever has to act on them."""
-    text = orjson.dumps(cleaned(problem.body(request_id))).decode()
-    return CallToolResult(content=[TextContent(type="text", text=text)], is_error=True)
+    return Outcome(orjson.dumps(cleaned(problem.body(request_id))), None)
 
 
 def cleaned(value: Any) -> Any:

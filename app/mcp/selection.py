@@ -1,8 +1,9 @@
 """Which tools a request sees: chosen by header, path and query, within what the operator allows."""
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import orjson
@@ -65,6 +66,8 @@ class Offer:
     reachable: frozenset[str]
     toolsets: tuple[str, ...]
     read_only: bool
+    as_json: dict[str, bytes] = field(default_factory=dict[str, bytes], compare=False)
+    """Its list as sent, by era of the protocol."""
 
 
 class Catalogue:
@@ -156,6 +159,9 @@ def selection_of(path: str, headers: Headers, query: QueryParams) -> Selection:
         excluded=words(query.get("exclude_tools")) + words(headers.get("x-mcp-exclude-tools")),
         read_only=path_read_only or yes(query.get("readonly")) or yes(headers.get("x-mcp-readonly")),
     )
+
+
+PATH = re.compile(r"/mcp/?|/mcp(/x/[^/]+)?(/readonly)?/?|/")
 
 
 def in_path(path: str) -> tuple[tuple[str, ...], bool]:

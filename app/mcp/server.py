@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any, cast
 
@@ -25,15 +25,16 @@ from mcp_types import (
     PaginatedRequestParams,
     Tool,
 )
+from mcp_types.methods import serialize_server_result
 from pydantic import ValidationError
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 
 from app import auth
 from app.errors import InvalidInput, NotOffered, Problem, Unforeseen
 from app.mcp import confirmation
 from app.mcp.guidance import described, instructions_for
 from app.mcp.operations import Operation
-from app.mcp.results import failed, planned, succeeded
+from app.mcp.results import Outcome, failed, planned, succeeded
 from app.mcp.router import get_catalogue, get_offer
 from app.mcp.selection import Catalogue, Offer
 from app.resources import Resources, get_resources
@@ -44,6 +45,7 @@ from app.xyte.client import Planned
 logger = logging.getLogger("app.mcp")
 
 Context = ServerRequestContext[Any, Any]
+Settle = Callable[[Operation, dict[str, Any], Any, Resources], Awaitable[None]]
 LIST_TTL_MS = 300_000
 GREETINGS = frozenset({"initialize", "server/discover"})
 
@@ -73,7 +75,7 @@ class GatewayMCP(FastApiMCP):
             self.name,
             version=self.fastapi.version,
             title="Xyte gateway",
-            description=self.fastapi.description,
+            description="The Xyte cloud as tools.",
             cache_hints={"tools/list": CacheHint(LIST_TTL_MS, "private")},
             get_tool_input_schema={name: tool.input_schema for name, tool in self.catalogue.tools.items()}.get,
             on_list_tools=self._list_tools,
@@ -91,42 +93,85 @@ class GatewayMCP(FastApiMCP):
             described(tool, operations[tool.name], outputs[tool.name]) for tool in converted if tool.name in operations
         ]
 
+    def listed(self, offer: Offer, era: str) -> dict[str, Any]:
+        """The answer to tools/list as the SDK would serialize it."""
+        result = ListToolsResult(tools=list(offer.tools))
+        if era == "modern":
+            result = ListToolsResult(tools=list(offer.tools), ttl_ms=LIST_TTL_MS, cache_scope="private")
+        version = "2026-07-28" if era == "modern" else "2025-11-25"
+        dumped = result.model_dump(by_alias=True, mode="json", exclude_none=True)
+        wire = serialize_server_result("tools/list", version, dumped)
+        wire.pop("resultType", None)
+        return wire
+
     async def _list_tools(self, context: Context, _params: PaginatedRequestParams | None) -> ListToolsResult:
         return ListToolsResult(tools=list(offer_of(context).tools))
 
     async def _call_tool(self, context: Context, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
         if params.name not in self.catalogue.operations:
             raise MCPError(-32602, "Unknown tool. tools/list names those there are; find_operations finds others.")
-        state = context.request.scope["state"]
-        state["operation"] = params.name
+
+        async def settle(operation: Operation, arguments: dict[str, Any], confirm: Any, resources: Resources) -> None:
+            if question := await confirmation.settle(context, params, operation, arguments, confirm, resources):
+                raise confirmation.Asked(question)
+
+        try:
+            era = "modern" if context.protocol_version >= "2026" else "legacy"
+            outcome = await self.call(context.request, params.name, params.arguments or {}, era, settle)
+        except confirmation.Asked as asked:
+            return asked.question
+        return outcome.as_result()
+
+    async def call(
+        self, request: HTTPConnection, name: str, arguments: Mapping[str, Any], era: str, settle: Settle
+    ) -> Outcome:
+        """Run a tool; whatever happens in it is its outcome."""
+        state = request.scope["state"]
+        state["operation"] = name
         started = time.perf_counter()
-        result, error = await self._answer(context, params)
-        TOOL_SECONDS.labels(params.name).observe(time.perf_counter() - started)
-        TOOL_INVOCATIONS.labels(params.name, era_of(context)).inc()
+        try:
+            outcome, error = await self._run(request, name, arguments, settle), None
+        except Planned as plan:
+            outcome, error = planned(plan), None
+        except Problem as problem:
+            outcome, error = failed(problem, state["request_id"]), problem.error
+        except confirmation.Asked:
+            raise
+        except Exception:  # the SDK would send its text to the client
+            logger.exception("tool failed", extra={"operation": name, "request_id": state["request_id"]})
+            outcome, error = failed(Unforeseen(), state["request_id"]), Unforeseen.error
+        TOOL_SECONDS.labels(name).observe(time.perf_counter() - started)
+        TOOL_INVOCATIONS.labels(name, era).inc()
         if error:
             state["outcome"] = error
-            TOOL_ERRORS.labels(params.name, error).inc()
-        return result
+            TOOL_ERRORS.labels(name, error).inc()
+        return outcome
 
-    async def _answer(
-        self, context: Context, params: CallToolRequestParams
-    ) -> tuple[CallToolResult | InputRequiredResult, str | None]:
-        """The tool's result, and the code of its error if it failed; no exception leaves."""
-        request_id = context.request.scope["state"]["request_id"]
-        try:
-            operation, arguments = self._asked(offer_of(context), params)
-            return await self._run(context, params, operation, arguments), None
-        except Planned as plan:
-            return planned(plan), None
-        except Problem as problem:
-            return failed(problem, request_id), problem.error
-        except Exception:  # the SDK would send its text to the client
-            logger.exception("tool failed", extra={"operation": params.name, "request_id": request_id})
-            return failed(Unforeseen(), request_id), Unforeseen.error
+    async def _run(self, request: HTTPConnection, name: str, arguments: Mapping[str, Any], settle: Settle) -> Outcome:
+        state = request.scope["state"]
+        offer: Offer = state["offer"]
+        operation, asked = self._asked(offer, name, dict(arguments))
+        reads, needs_person = operation.effect == "read", operation.effect in confirmation.CONFIRMED
+        fields = asked.pop("fields", None) if reads else None
+        if fields is not None and not is_names(fields):
+            raise InvalidInput("fields is a list of field names.")
+        dry_run = not reads and bool(asked.pop("dry_run", False))
+        confirm = asked.pop("confirm", None) if needs_person else None
+        values = operation.bind(asked)
+        resources = await get_resources(request)
+        if needs_person and not dry_run:
+            await settle(operation, asked, confirm, resources)
+        caller = replace(state["caller"], dry_run=True) if dry_run else state["caller"]
+        given: dict[Any, Any] = {
+            get_resources: resources,
+            auth.identify: caller,
+            get_offer: offer,
+            get_catalogue: self.catalogue,
+        }
+        return succeeded(await operation.call(values, given), fields)
 
-    def _asked(self, offer: Offer, params: CallToolRequestParams) -> tuple[Operation, dict[str, Any]]:
+    def _asked(self, offer: Offer, name: str, arguments: dict[str, Any]) -> tuple[Operation, dict[str, Any]]:
         """The operation and its arguments; run_operation stands for the one that it names."""
-        name, arguments = params.name, dict(params.arguments or {})
         if name not in offer.listed:
             raise NotOffered(f"{name} is not among the tools of this connection.")
         if name == "run_operation":
@@ -135,30 +180,6 @@ class GatewayMCP(FastApiMCP):
             if name not in offer.reachable or name == "run_operation":
                 raise NotOffered(f"There is no operation {name} here. find_operations finds those there are.")
         return self.catalogue.operations[name], arguments
-
-    async def _run(
-        self, context: Context, params: CallToolRequestParams, operation: Operation, arguments: dict[str, Any]
-    ) -> CallToolResult | InputRequiredResult:
-        fields = arguments.pop("fields", None) if operation.effect == "read" else None
-        if fields is not None and not is_names(fields):
-            raise InvalidInput("fields is a list of field names.")
-        dry_run = bool(arguments.pop("dry_run", False)) if operation.effect != "read" else False
-        confirm = arguments.pop("confirm", None) if operation.effect in confirmation.CONFIRMED else None
-        values = operation.bind(arguments)
-        request: Request = context.request
-        resources: Resources = await get_resources(request)
-        if operation.effect in confirmation.CONFIRMED and not dry_run:
-            question = await confirmation.settle(context, params, operation, arguments, confirm, resources)
-            if question is not None:
-                return question
-        caller = replace(request.scope["state"]["caller"], dry_run=dry_run)
-        given = {
-            get_resources: resources,
-            auth.identify: caller,
-            get_offer: offer_of(context),
-            get_catalogue: self.catalogue,
-        }
-        return succeeded(await operation.call(values, given), fields)
 
 
 def is_names(value: Any) -> bool:
@@ -182,11 +203,6 @@ def output_schema(resolved: dict[str, Any], entry: dict[str, Any]) -> dict[str, 
 def offer_of(context: Context) -> Offer:
     """What this request may see, as the transport found it."""
     return context.request.scope["state"]["offer"]
-
-
-def era_of(context: Context) -> str:
-    """Which of the two protocols the client speaks; its exact version would be a label without bounds."""
-    return "modern" if context.protocol_version >= "2026" else "legacy"
 
 
 async def masked(context: Context, call_next: CallNext) -> HandlerResult:

@@ -5,30 +5,31 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, cast
 
 import orjson
-from mcp.server.lowlevel import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import auth, limits
-from app.errors import MethodNotAllowed, Problem, UnsupportedMediaType
-from app.mcp.selection import Catalogue, selection_of
+from app.errors import MethodNotAllowed, NotFound, Problem, UnsupportedMediaType
+from app.mcp.fastlane import FastLane
+from app.mcp.selection import PATH, selection_of
+from app.mcp.server import GatewayMCP
 from app.resources import get_resources
 
-PATHS = ("/mcp", "/mcp/", "/mcp/readonly", "/mcp/x/{toolsets}", "/mcp/x/{toolsets}/readonly")
 VERSION_HEADER = "mcp-protocol-version"
 VERSION_META = "io.modelcontextprotocol/protocolVersion"
 
 
 class McpEndpoint:
-    """Key, limit and envelope are checked here; then the SDK speaks the protocol."""
+    """Key, limit and envelope are checked here; then the fast lane or the SDK answers."""
 
-    def __init__(self, server: Server[Any], catalogue: Catalogue) -> None:
-        self._catalogue = catalogue
-        self._streaming = StreamableHTTPSessionManager(server, stateless=True, json_response=False)
-        self._plain = StreamableHTTPSessionManager(server, stateless=True, json_response=True)
+    def __init__(self, gateway: GatewayMCP) -> None:
+        self._catalogue = gateway.catalogue
+        self._fast_lane = FastLane(gateway)
+        self._streaming = StreamableHTTPSessionManager(gateway.server, stateless=True, json_response=False)
+        self._plain = StreamableHTTPSessionManager(gateway.server, stateless=True, json_response=True)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -42,11 +43,11 @@ class McpEndpoint:
         headers = MutableHeaders(scope=scope)
         try:
             await self._admit(scope, headers)
-            refusal = refused(scope, headers)
+            response = await self._answer(scope, headers)
         except Problem as problem:
-            refusal = as_jsonrpc(scope, problem)
-        if refusal is not None:
-            await refusal(scope, receive, send)
+            response = as_jsonrpc(scope, problem)
+        if response is not None:
+            await response(scope, receive, send)
             return
         manager = self._streaming if "text/event-stream" in headers.get("accept", "") else self._plain
         headers["accept"] = "application/json, text/event-stream"
@@ -57,12 +58,38 @@ class McpEndpoint:
         resources = await get_resources(connection)
         caller = auth.caller_of(headers, resources, scope)
         await limits.take_unit(resources, caller, scope)
+        if not PATH.fullmatch(scope["path"]):
+            raise NotFound("No such path. The protocol is spoken at /mcp.")
         if scope["method"] != "POST":
             raise MethodNotAllowed(["POST"])
         if not headers.get("content-type", "").lower().startswith("application/json"):
             raise UnsupportedMediaType
         selection = selection_of(scope["path"], headers, connection.query_params)
         scope["state"]["offer"] = self._catalogue.offer(selection)
+
+    async def _answer(self, scope: Scope, headers: Headers) -> Response | None:
+        """What can be said without the SDK."""
+        try:
+            message: Any = orjson.loads(scope["state"].get("body", b""))
+        except orjson.JSONDecodeError:
+            return error(400, -32700, "The body is not JSON.")
+        if refusal := refused(message, headers):
+            return refusal
+        return await self._fast_lane.answer(scope, headers, message)
+
+
+class McpDoor:
+    """Leads the protocol's requests to their endpoint, before any routing."""
+
+    def __init__(self, app: ASGIApp, endpoint: McpEndpoint) -> None:
+        self._app = app
+        self._endpoint = endpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and is_mcp(scope):
+            await self._endpoint(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
 
 def is_mcp(scope: Scope) -> bool:
@@ -71,12 +98,8 @@ def is_mcp(scope: Scope) -> bool:
     return path == "/mcp" or path.startswith("/mcp/") or (path == "/" and scope["method"] == "POST")
 
 
-def refused(scope: Scope, headers: Headers) -> Response | None:
+def refused(message: Any, headers: Headers) -> Response | None:
     """A clean answer to an envelope that the SDK would answer with its validator's words."""
-    try:
-        message: Any = orjson.loads(scope["state"].get("body", b""))
-    except orjson.JSONDecodeError:
-        return error(400, -32700, "The body is not JSON.")
     if isinstance(message, list):
         return error(400, -32600, "Batches are not supported: send one request at a time.")
     if not isinstance(message, dict):

@@ -5,7 +5,7 @@ import re
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 FaultKind = Literal["latency", "status", "reset", "drip", "malformed", "huge", "lost_answer", "html_error", "empty"]
 
@@ -31,18 +31,13 @@ class Fault(BaseModel):
     hits: int = 0
     _regex: re.Pattern[str] | None = PrivateAttr(None)
 
-    @field_validator("path")
-    @classmethod
-    def _is_pattern(cls, value: str | None) -> str | None:
-        if value is not None and "*" not in value:
-            re.compile(value)
-        return value
-
     def model_post_init(self, context: object, /) -> None:
+        """Compile the path; what is no regular expression may still be a glob."""
         try:
             self._regex = re.compile(self.path or "")
         except re.error:
-            self._regex = None
+            if "*" not in (self.path or ""):
+                raise ValueError("path is neither a glob nor a regular expression") from None
 
     @property
     def applies(self) -> bool:

@@ -221,11 +221,19 @@ def _break_harbor(world: World, harbor: Organization) -> None:
     failing.reports_as = "error"
     world.merge_state(failing, "error", {"fan_speed": 0, "temperature": 58})
     _report(
-        world, failing, "Fan failure", "The intake fan does not turn.", priority="critical", issue="fan_failure", days=1
+        world,
+        harbor,
+        failing,
+        "Fan failure",
+        "The intake fan does not turn.",
+        priority="critical",
+        issue="fan_failure",
+        days=1,
     )
     hot = device_called(harbor, "Broadcast Studio Matrix Switcher")
     _report(
         world,
+        harbor,
         hot,
         "Temperature is too high",
         None,
@@ -234,14 +242,33 @@ def _break_harbor(world: World, harbor: Organization) -> None:
         days=3,
     )
     worn = device_called(harbor, "Huddle 1 Projector", "Paris")
-    _report(world, worn, "Lamp is nearing its end", "2900 hours of 3000.", priority="low", issue="lamp_worn", days=20)
+    _report(
+        world,
+        harbor,
+        worn,
+        "Lamp is nearing its end",
+        "2900 hours of 3000.",
+        priority="low",
+        issue="lamp_worn",
+        days=20,
+    )
     asked = device_called(harbor, "Board Room Blinds")
-    _report(world, asked, "Blinds hang slanted", "Seen by the morning team.", priority="planning", issue="user", days=4)
+    _report(
+        world,
+        harbor,
+        asked,
+        "Blinds hang slanted",
+        "Seen by the morning team.",
+        priority="planning",
+        issue="user",
+        days=4,
+    )
     for number, device in enumerate(list(harbor.devices.values())[:12]):
         issue = "offline" if number % 3 else f"rule_{world.id_of('rule/firmware')}"
         title = "Device offline" if number % 3 else "Firmware is outdated"
         _report(
             world,
+            harbor,
             device,
             title,
             None,
@@ -255,7 +282,7 @@ def _break_harbor(world: World, harbor: Organization) -> None:
 def _break_northwind(world: World, northwind: Organization) -> None:
     _silence(world, device_called(northwind, "Lab A Display"), days=1)
     device = device_called(northwind, "Huddle 1 Soundbar")
-    _report(world, device, "Device offline", None, priority="high", issue="offline", days=3, closed=True)
+    _report(world, northwind, device, "Device offline", None, priority="high", issue="offline", days=3, closed=True)
 
 
 def _silence(world: World, device: Device, days: float) -> None:
@@ -270,6 +297,7 @@ def _silence(world: World, device: Device, days: float) -> None:
 
 def _report(
     world: World,
+    organization: Organization,
     device: Device,
     title: str,
     description: str | None,
@@ -279,9 +307,7 @@ def _report(
     days: float,
     closed: bool = False,
 ) -> None:
-    incident = world.open_incident(device, title, description, priority, issue)
-    if incident is None:
-        return
+    incident = world.record_incident(organization, device, title, description, priority=priority, issue=issue)
     if closed:
         world.close_incident(incident)
     incident.created_at = world.clock.started - days * DAY
@@ -290,16 +316,14 @@ def _report(
 
 def _remember_commands(world: World, harbor: Organization) -> None:
     for device in list(harbor.devices.values())[:20]:
-        names = list(device.model.commands)
+        models = list(device.model.commands.values())
         repeats = 130 if device.name == "Board Room Projector" else 3
-        for number in range(repeats if names else 0):
-            age = (repeats - number) * 3600.0
-            command = world.send(device, harbor.name, names[number % len(names)], {}, None)
-            if command is not None:
-                failed = number % 7 == 2
-                world.move(command, "failed" if failed else "done", "The device is busy" if failed else None)
-                command.created_at = world.clock.started - age
-                command.updated_at = command.created_at + 2
+        for number in range(repeats):
+            command = world.queue(device, harbor.name, models[number % len(models)], {}, None)
+            failed = number % 7 == 2
+            world.move(command, "failed" if failed else "done", "The device is busy" if failed else None)
+            command.created_at = world.clock.started - (repeats - number) * 3600.0
+            command.updated_at = command.created_at + 2
 
 
 # People, inventory and paper

@@ -45,8 +45,7 @@ def _slots(world: World, start: float, end: float) -> Iterator[float]:
     first = int((began - end) // SLOT_SECONDS) + 1
     last = int((began - max(start, began - REACH_SECONDS)) // SLOT_SECONDS)
     for slot in range(last, first - 1, -1):
-        if start <= began - slot * SLOT_SECONDS <= end:
-            yield began - slot * SLOT_SECONDS
+        yield began - slot * SLOT_SECONDS
 
 
 def _made_up(device: Device, at: float) -> JsonObject:

@@ -11,6 +11,7 @@ from uuid import UUID, uuid5
 from app.simulator.clock import Clock
 from app.simulator.records import (
     Command,
+    CommandModel,
     Device,
     Incident,
     JsonObject,
@@ -203,6 +204,18 @@ class World:
             return None
         if issue in device.incidents:
             return device.incidents[issue]
+        return self.record_incident(organization, device, title, description, priority=priority, issue=issue)
+
+    def record_incident(
+        self,
+        organization: Organization,
+        device: Device,
+        title: str,
+        description: str | None,
+        *,
+        priority: str,
+        issue: str,
+    ) -> Incident:
         now = self.now()
         incident = Incident(
             self.new_id("incident"), device, organization, title, description, priority, issue, now, now
@@ -223,8 +236,12 @@ class World:
     ) -> Command | None:
         """Queue a command, or nothing if the model does not know it."""
         model = device.model.command(selector)
-        if model is None:
-            return None
+        return None if model is None else self.queue(device, tenant, model, params, file_id)
+
+    def queue(
+        self, device: Device, tenant: str, model: CommandModel, params: JsonObject, file_id: str | None
+    ) -> Command:
+        """The device will be asked to do this."""
         now = self.now()
         self.command_count += 1
         command = Command(self.new_id("command"), self.command_count, device, tenant, model, params, file_id, now, now)

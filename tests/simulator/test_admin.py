@@ -53,7 +53,9 @@ async def test_devices_are_listed_without_their_keys(anyone: httpx.AsyncClient, 
 async def test_a_device_can_be_broken(anyone: httpx.AsyncClient, simulator: Simulator, projector: Device) -> None:
     path = f"/_simulator/devices/{projector.id}"
 
-    changed = (await anyone.post(path, json={"state": {"status": "error", "lamp_hours": 9}, "command_seconds": 3})).json()
+    changed = (
+        await anyone.post(path, json={"state": {"status": "error", "lamp_hours": 9}, "command_seconds": 3})
+    ).json()
     simulator.tick(30)
 
     assert changed["state"]["lamp_hours"] == 9

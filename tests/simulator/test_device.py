@@ -113,14 +113,21 @@ async def test_a_child_reports_through_its_parent(own: httpx.AsyncClient, simula
 
     good = await own.post("/children/telemetries", json={child: {"status": "online", "telemetries": {"a": 1}}})
     bad = await own.post(
-        "/children/telemetries", json={child: {"status": "error"}, "unknown": {}, "other": "x", "third": {"status": "?"}}
+        "/children/telemetries",
+        json={
+            child: {"status": "error", "telemetries": {"a": 2}},
+            "unknown": {},
+            "other": "x",
+            "third": {"status": "?"},
+        },
     )
     wrong = await own.post("/children/telemetries", json={child: {"status": "asleep"}})
+    await own.post("/children/telemetries", json={child: "nothing"})
 
     assert good.json()[child]["success"] is True
     assert (bad.status_code, bad.json()[child]["success"]) == (422, True)
     assert wrong.json() == {child: {"error": "Status is invalid"}}
-    assert (await own.get("/children")).json()[0]["state"] == {"a": 1, "status": "error"}
+    assert (await own.get("/children")).json()[0]["state"] == {"a": 2, "status": "online"}
     assert simulator.world.devices[child].space is not None
 
 
@@ -146,6 +153,36 @@ async def test_a_child_of_an_unclaimed_device_is_unclaimed(anyone: httpx.AsyncCl
     assert opened.json() == {"incident_id": None}
 
 
+async def test_children_may_share_a_serial_number(
+    own: httpx.AsyncClient, harbor: httpx.AsyncClient, simulator: Simulator, codec: Device
+) -> None:
+    body = {"model_id": HEARTBEAT_MODEL_ID, "firmware_version": "1.0.0", "sn": "same"}
+    children = [(await own.post("/children", json=body)).json()["id"] for _ in range(2)]
+
+    for child in reversed(children):
+        assert (await harbor.delete(f"/core/v1/organization/devices/{child}")).status_code == 200
+
+    assert not codec.children
+    assert (HEARTBEAT_MODEL_ID, "same") not in simulator.world.taken_serials
+
+
+async def test_what_a_device_reports_is_its_history(
+    anyone: httpx.AsyncClient, harbor: httpx.AsyncClient, harbor_light: Organization
+) -> None:
+    registered = (await anyone.post("/v1/devices", json=REGISTRATION)).json()
+    claim = {"space_id": harbor_light.root.id, "cloud_id": "codec-0001"}
+    await harbor.post("/core/v1/organization/devices/claim", json=claim)
+    headers = {"Authorization": registered["access_key"]}
+    for status in ("online", "online", "error"):
+        message = {"status": status, "telemetries": {"a": 1}}
+        await anyone.post(f"/v1/devices/{registered['id']}/telemetry", json=message, headers=headers)
+
+    query = {"device_id": registered["id"]}
+    rows = (await harbor.get("/core/v1/organization/devices/histories", params=query)).json()["items"]
+
+    assert [row["state"]["status"] for row in rows] == ["error", "online"]
+
+
 async def test_telemetry_is_merged_removed_and_overridden(own: httpx.AsyncClient, codec: Device) -> None:
     await own.post("/telemetry", json={"telemetries": {"a": 1, "b": 2}})
     await own.post("/telemetry", json={"telemetries": {"a": None, "c": True}, "status": "error"})
@@ -153,7 +190,9 @@ async def test_telemetry_is_merged_removed_and_overridden(own: httpx.AsyncClient
     assert "a" not in codec.state
     assert codec.status == "error"
 
-    await own.post("/telemetry", json={"telemetries": {"d": "x"}, "override": True, "timestamp": "2026-01-01T00:00:00Z"})
+    await own.post(
+        "/telemetry", json={"telemetries": {"d": "x"}, "override": True, "timestamp": "2026-01-01T00:00:00Z"}
+    )
 
     assert codec.state == {"d": "x", "status": "online"}
 
@@ -210,14 +249,15 @@ async def test_an_old_config_is_refused(own: httpx.AsyncClient) -> None:
 
 
 async def test_update_device_takes_known_fields_ten_times_an_hour(own: httpx.AsyncClient, codec: Device) -> None:
-    assert (await own.put("", json={"colour": "red"})).status_code == 400
+    path = f"{BASE_URL}/v1/devices/{codec.id}"
+    assert (await own.put(path, json={"colour": "red"})).status_code == 400
     for number in range(10):
         body = {"config_version": str(number), "details": {"a": 1}, "firmware_version": "2.0.0"}
-        assert (await own.put("", json=body)).status_code == 200
+        assert (await own.put(path, json=body)).status_code == 200
 
-    assert (await own.put("", json={"name": "x"})).status_code == 429
+    assert (await own.put(path, json={"name": "x"})).status_code == 429
     codec.updates[0] -= 3600
-    assert (await own.put("", json={"name": "x"})).json()["name"] == "x"
+    assert (await own.put(path, json={"name": "x"})).json()["name"] == "x"
     assert (codec.applied_config_version, codec.details, codec.firmware_version) == (9, {"a": 1}, "2.0.0")
 
 
@@ -243,9 +283,7 @@ async def test_space_info_knows_the_place(own: httpx.AsyncClient, codec: Device)
     assert (await own.put("/space/move", json={"target": "unsorted"})).json()["name"] == "Unsorted"
 
 
-async def test_a_child_follows_its_parent(
-    anyone: httpx.AsyncClient, harbor_light: Organization
-) -> None:
+async def test_a_child_follows_its_parent(anyone: httpx.AsyncClient, harbor_light: Organization) -> None:
     child = device_called(harbor_light, "Board Room Ceiling Microphone")
     headers = {"Authorization": child.access_key}
     await anyone.put(f"/v1/devices/{child.id}/space/move", json={"target": "unsorted"}, headers=headers)
@@ -284,9 +322,7 @@ async def test_a_device_closes_its_own_incidents_only(
     assert (await own.post("/incidents", json={"title": "x", "priority": 6})).status_code == 422
 
 
-async def test_licences_change_as_documented(
-    own: httpx.AsyncClient, harbor_light: Organization, codec: Device
-) -> None:
+async def test_licences_change_as_documented(own: httpx.AsyncClient, harbor_light: Organization, codec: Device) -> None:
     row = next(row for row in harbor_light.licenses.values() if row.state == "inuse")
     row.device, row.change, row.expires_at = codec, "add", None
 
@@ -323,7 +359,9 @@ async def test_a_partner_reads_what_a_device_reported(
 
     assert len(before) == 4
     assert [row["telemetries"] for row in after] == [{"a": 1, "status": "online"}]
-    history = await partner.get(f"{path}/history", params={"status": "online", "from": "2000-01-01", "to": "2001-01-01"})
+    history = await partner.get(
+        f"{path}/history", params={"status": "online", "from": "2000-01-01", "to": "2001-01-01"}
+    )
     assert history.json()["data"] == []
     silent = simulator.world.register(codec.model, "s", name=None, firmware_version="1")
     assert (await partner.get(f"/core/v1/partner/devices/{silent.id}/telemetries")).json() == []
@@ -331,4 +369,4 @@ async def test_a_partner_reads_what_a_device_reported(
     assert [row["id"] for row in found.json()["data"]] == [codec.id]
     assert (await partner.get("/core/v1/partner/devices", params={"mac": "x"})).json()["data"] == []
     assert (await partner.delete(path)).json() == {"success": True}
-    assert (await own.get("")).status_code == 401
+    assert (await own.get(f"{BASE_URL}/v1/devices/{codec.id}")).status_code == 401

@@ -40,9 +40,7 @@ async def test_a_status_strikes_once_by_default(harbor: httpx.AsyncClient) -> No
         ({"kind": "huge", "bytes": 70_000}, 200, '"' + 70_000 * "x" + '"'),
     ],
 )
-async def test_an_answer_is_replaced(
-    harbor: httpx.AsyncClient, fault: dict[str, Any], status: int, text: str
-) -> None:
+async def test_an_answer_is_replaced(harbor: httpx.AsyncClient, fault: dict[str, Any], status: int, text: str) -> None:
     await add(harbor, **fault)
 
     response = await harbor.get(INFO)
@@ -72,9 +70,7 @@ async def test_a_cut_connection_hides_whether_the_command_was_taken(
     assert (seen["fault"], seen["status"], seen["body"]) == (kind, 201 if taken else None, {"name": "power_on"})
 
 
-async def test_a_fault_strikes_only_what_it_names(
-    harbor: httpx.AsyncClient, northwind: httpx.AsyncClient
-) -> None:
+async def test_a_fault_strikes_only_what_it_names(harbor: httpx.AsyncClient, northwind: httpx.AsyncClient) -> None:
     await add(harbor, kind="status", times=None, tenant="Northwind Labs", path=r"/info$", method="GET")
 
     assert (await northwind.get(INFO)).status_code == 503
@@ -98,7 +94,7 @@ async def test_a_rate_strikes_a_seeded_share(harbor: httpx.AsyncClient) -> None:
 
 
 async def test_faults_are_listed_and_removed(harbor: httpx.AsyncClient, simulator: Simulator) -> None:
-    first, second = await add(harbor, kind="empty"), await add(harbor, kind="reset", path="(")
+    first, second = await add(harbor, kind="empty"), await add(harbor, kind="reset", path="*(")
 
     listed = (await harbor.get("/_simulator/faults")).json()["faults"]
 
@@ -109,7 +105,16 @@ async def test_faults_are_listed_and_removed(harbor: httpx.AsyncClient, simulato
     assert not simulator.faults.rules
 
 
-@pytest.mark.parametrize("fault", [{}, {"kind": "fire"}, {"kind": "reset", "colour": 1}, {"kind": "reset", "times": 0}])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {},
+        {"kind": "fire"},
+        {"kind": "reset", "colour": 1},
+        {"kind": "reset", "times": 0},
+        {"kind": "reset", "path": "("},
+    ],
+)
 async def test_an_impossible_fault_is_refused(harbor: httpx.AsyncClient, fault: dict[str, Any]) -> None:
     assert (await harbor.post("/_simulator/faults", json=fault)).status_code == 422
 

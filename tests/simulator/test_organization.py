@@ -44,9 +44,7 @@ async def items(client: httpx.AsyncClient, path: str, **query: Any) -> list[dict
         "edges/devices/get_claim_status?proxy_id={edge}&device_ip=10.9.9.9",
     ],
 )
-async def test_an_invalid_query_is_a_422(
-    harbor: httpx.AsyncClient, harbor_light: Organization, query: str
-) -> None:
+async def test_an_invalid_query_is_a_422(harbor: httpx.AsyncClient, harbor_light: Organization, query: str) -> None:
     response = await harbor.get(f"{BASE}/{query.format(edge=next(iter(harbor_light.edges)))}")
 
     assert response.status_code == 422
@@ -70,7 +68,9 @@ async def test_pages_cover_everything_once(harbor: httpx.AsyncClient, harbor_lig
 )
 async def test_either_continuation_field_can_be_left_out(continuation: Any, fields: set[str]) -> None:
     application = create_simulator(Settings(page_continuation=continuation))
-    key = next(iter(application.state.simulator.world.keys.keys() - {"fake-orbitone-partner-key-for-tests-000000000001"}))
+    key = next(
+        iter(application.state.simulator.world.keys.keys() - {"fake-orbitone-partner-key-for-tests-000000000001"})
+    )
 
     async with client_of(application, key) as client:
         assert (await client.get(f"{BASE}/devices")).json().keys() == fields
@@ -122,7 +122,9 @@ async def test_a_device_never_seen_has_no_history(
     assert (await harbor.get(f"{BASE}/devices/{device.id}")).json()["effective_status"] == "never_seen"
 
 
-async def test_incidents_of_the_last_week_unless_asked_for_more(harbor: httpx.AsyncClient, simulator: Simulator) -> None:
+async def test_incidents_of_the_last_week_unless_asked_for_more(
+    harbor: httpx.AsyncClient, simulator: Simulator
+) -> None:
     week = await items(harbor, "incidents")
     everything = await items(harbor, "incidents", **{"from": 0, "to": int(simulator.world.now())})
 
@@ -221,8 +223,12 @@ async def test_a_claim_needs_a_free_device_and_a_space(
     assert (response.status_code, response.json()) == (422, {"error": error})
 
 
-async def test_configuration_raises_its_version(harbor: httpx.AsyncClient, own: httpx.AsyncClient, codec: Device) -> None:
-    await harbor.patch(f"{BASE}/devices/{codec.id}", json={"configuration": {"a": 1}, "device_host_address": "10.0.0.4"})
+async def test_configuration_raises_its_version(
+    harbor: httpx.AsyncClient, own: httpx.AsyncClient, codec: Device
+) -> None:
+    await harbor.patch(
+        f"{BASE}/devices/{codec.id}", json={"configuration": {"a": 1}, "device_host_address": "10.0.0.4"}
+    )
 
     config = (await own.get("/config")).json()
 
@@ -476,7 +482,9 @@ async def test_an_unknown_label_is_made(harbor: httpx.AsyncClient) -> None:
     body = {"name": "Cable", "manufacturer": "Newcomer", "status": "Spare"}
 
     asset = (await harbor.post(f"{BASE}/assets", json=body)).json()
-    again = (await harbor.post(f"{BASE}/assets", json=body | {"manufacturer": {"id": asset["manufacturer"]["id"]}})).json()
+    again = (
+        await harbor.post(f"{BASE}/assets", json=body | {"manufacturer": {"id": asset["manufacturer"]["id"]}})
+    ).json()
 
     labels = (await harbor.get(f"{BASE}/assets/labels/manufacturer")).json()["items"]
     assert [row["name"] for row in labels].count("Newcomer") == 1
@@ -485,7 +493,8 @@ async def test_an_unknown_label_is_made(harbor: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [{}, {"name": " "}, {"name": "x", "status": {"id": "?"}}, {"name": "x", "status": 5}, {"name": "x", "space_id": 1}]
+    "body",
+    [{}, {"name": " "}, {"name": "x", "status": {"id": "?"}}, {"name": "x", "status": 5}, {"name": "x", "space_id": 1}],
 )
 async def test_an_invalid_asset_is_refused(harbor: httpx.AsyncClient, body: dict[str, Any]) -> None:
     assert (await harbor.post(f"{BASE}/assets", json=body)).status_code == 422
@@ -499,7 +508,9 @@ async def test_assets_are_filtered(harbor: httpx.AsyncClient, harbor_light: Orga
     assert len(await items(harbor, "assets", space_id=asset.space_id)) == 1
 
 
-async def test_notes_belong_to_one_thing(harbor: httpx.AsyncClient, harbor_light: Organization, projector: Device) -> None:
+async def test_notes_belong_to_one_thing(
+    harbor: httpx.AsyncClient, harbor_light: Organization, projector: Device
+) -> None:
     note = next(one for one in harbor_light.notes.values() if one.device_id != projector.id)
 
     assert (await harbor.delete(f"{BASE}/devices/{projector.id}/notes/{note.id}")).status_code == 404

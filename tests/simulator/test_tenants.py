@@ -31,9 +31,7 @@ async def test_the_same_id_does_not_resolve_in_another_tenant(
     assert (await northwind.post(f"{path}/commands", json={"name": "power_on"})).status_code == 404
 
 
-async def test_a_partner_sees_its_own_models_only(
-    partner: httpx.AsyncClient, projector: Device, codec: Device
-) -> None:
+async def test_a_partner_sees_its_own_models_only(partner: httpx.AsyncClient, projector: Device, codec: Device) -> None:
     rows = (await partner.get("/core/v1/partner/devices")).json()["data"]
 
     assert {row["model"]["name"] for row in rows} == {"DSP-X200", "VC-500 Video Codec", "EyeTrack PTZ-20", "AirMic 360"}
@@ -44,9 +42,7 @@ async def test_a_partner_sees_its_own_models_only(
     assert foreign.json() == {"error": "Errors::NotFound"}
 
 
-async def test_the_key_of_a_new_organization_works(
-    anyone: httpx.AsyncClient, partner: httpx.AsyncClient
-) -> None:
+async def test_the_key_of_a_new_organization_works(anyone: httpx.AsyncClient, partner: httpx.AsyncClient) -> None:
     made = (
         await partner.post(
             "/core/v1/partner/organizations", json={"name": "Acme", "admin_contact_email": "admin@acme.example"}
@@ -108,5 +104,3 @@ async def test_the_record_holds_no_key_and_the_raw_path(harbor: httpx.AsyncClien
     assert rows[0]["tenant"] == "Harbor Light Group"
     assert [row["body"] for row in rows] == [None, [{"hardware_key": "*****"}, "x"], None]
     assert [row["status"] for row in rows] == [404, 422, 400]
-
-

@@ -128,7 +128,6 @@ def _check_name(parent: Space, name: str, space: Space | None) -> None:
 
 
 def _move(space: Space, parent: Space) -> None:
-    if space.parent is not None:
-        del space.parent.children[space.id]
+    (space.parent or parent).children.pop(space.id, None)
     space.parent = parent
     parent.children[space.id] = space

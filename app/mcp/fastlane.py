@@ -1,0 +1,107 @@
+"""The short way for what is asked most: plain `tools/call` and `tools/list`, without the SDK's machinery.
+
+Whatever is unusual goes to the SDK; a test holds both lanes to the same answers.
+"""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import orjson
+from mcp_types import ClientCapabilities, Implementation
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
+from pydantic import BaseModel, ValidationError
+from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
+from starlette.types import Scope
+
+from app.mcp import confirmation
+from app.mcp.selection import Offer
+from app.mcp.server import GatewayMCP
+
+MODERN = "2026-07-28"
+META = "io.modelcontextprotocol/"
+PLAIN_META = frozenset({META + "protocolVersion", META + "clientCapabilities", META + "clientInfo", "progressToken"})
+PLAIN_CALL = frozenset({"name", "arguments", "_meta"})
+PLAIN_LIST = frozenset({"_meta"})
+
+
+class FastLane:
+    """Answers a plain request itself, or leaves it to the SDK."""
+
+    def __init__(self, gateway: GatewayMCP) -> None:
+        self._gateway = gateway
+        server = gateway.server
+        info = {
+            "name": server.name,
+            "title": server.title,
+            "version": server.version,
+            "description": server.description,
+        }
+        stamp = orjson.dumps({META + "serverInfo": info})
+        self._ending = {"legacy": b"}}", "modern": b',"resultType":"complete","_meta":' + stamp + b"}}"}
+
+    async def answer(self, scope: Scope, headers: Headers, message: Mapping[str, Any]) -> Response | None:
+        """The answer to a plain request; none if it is not one."""
+        method, params = message.get("method"), message.get("params", {})
+        era = era_of(headers, message)
+        if era is None or "id" not in message:
+            return None
+        if method == "tools/list" and params.keys() <= PLAIN_LIST:
+            return self._listed(scope, era, message["id"])
+        if method == "tools/call" and params.keys() <= PLAIN_CALL:
+            return await self._called(scope, era, message["id"], params)
+        return None
+
+    def _listed(self, scope: Scope, era: str, identity: Any) -> Response:
+        offer: Offer = scope["state"]["offer"]
+        if era not in offer.as_json:
+            offer.as_json[era] = orjson.dumps(self._gateway.listed(offer, era))[1:-1]
+        return self._response(identity, offer.as_json[era], era)
+
+    async def _called(self, scope: Scope, era: str, identity: Any, params: Mapping[str, Any]) -> Response | None:
+        operation = self._gateway.catalogue.operations.get(params.get("name", ""))
+        arguments = params.get("arguments", {})
+        if operation is None or not isinstance(arguments, dict):
+            return None
+        if operation.effect in confirmation.CONFIRMED or "wait_seconds" in arguments:
+            return None
+        call = self._gateway.call(
+            HTTPConnection(scope), operation.name, cast("dict[str, Any]", arguments), era, confirmation.unasked
+        )
+        return self._response(identity, (await call).as_json(), era)
+
+    def _response(self, identity: Any, members: bytes, era: str) -> Response:
+        start = b'{"jsonrpc":"2.0","id":' + orjson.dumps(identity) + b',"result":{'
+        return Response(start + members + self._ending[era], media_type="application/json")
+
+
+def era_of(headers: Headers, message: Mapping[str, Any]) -> str | None:
+    """Which protocol a request plainly speaks; none where only the SDK can tell."""
+    version = headers.get("mcp-protocol-version")
+    params: Mapping[str, Any] = message.get("params", {})
+    meta: Mapping[str, Any] = params.get("_meta", {})
+    if not isinstance(meta, dict) or not meta.keys() <= PLAIN_META:
+        return None
+    if version is None or version in HANDSHAKE_PROTOCOL_VERSIONS:
+        return "legacy" if META + "protocolVersion" not in meta else None
+    plain = (
+        version == MODERN
+        and len(headers.getlist("mcp-protocol-version")) == 1
+        and headers.getlist("mcp-method") == [message.get("method")]
+        and headers.getlist("mcp-name") == ([params["name"]] if "name" in params else [])
+        and not any(name.startswith("mcp-param-") for name in headers)
+        and meta.get(META + "protocolVersion") == MODERN
+        and is_valid(ClientCapabilities, meta.get(META + "clientCapabilities"))
+        and (META + "clientInfo" not in meta or is_valid(Implementation, meta[META + "clientInfo"]))
+    )
+    return "modern" if plain else None
+
+
+def is_valid(shape: type[BaseModel], value: Any) -> bool:
+    """Whether the SDK would take it."""
+    try:
+        shape.model_validate(value)
+    except ValidationError:
+        return False
+    return True
