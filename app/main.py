@@ -141,15 +141,20 @@ def describe(app: FastAPI) -> None:
 
 async def nowhere(request: Request) -> None:
     """No route took it: say whether the path or the method was wrong."""
+    if allowed := methods_of(request):
+        raise MethodNotAllowed(allowed)
+    raise NotFound("No such path. /openapi.json lists those there are.")
+
+
+def methods_of(request: Request) -> list[str]:
+    """What the request's path answers to."""
     allowed = {
         method
         for route in iter_route_contexts(request.app.routes)
         if route.path != "/{path:path}" and route.path_regex.match(request.scope["path"])
         for method in route.methods or ()
     }
-    if allowed:
-        raise MethodNotAllowed(sorted(allowed))
-    raise NotFound("No such path. /openapi.json lists those there are.")
+    return sorted(allowed)
 
 
 async def no_discovery() -> None:
@@ -187,7 +192,7 @@ async def on_http_exception(request: Request, failure: Exception) -> Response:
     if problem := await nameless(request):
         return await on_problem(request, problem)
     if failure.status_code == 405:
-        return await on_problem(request, MethodNotAllowed((failure.headers or {}).get("Allow", "").split(", ")))
+        return await on_problem(request, MethodNotAllowed(methods_of(request)))
     if failure.status_code == 404:
         return await on_problem(request, NotFound("No such path. /openapi.json lists those there are."))
     return await on_problem(request, InvalidInput("The request cannot be read."))

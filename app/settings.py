@@ -1,8 +1,10 @@
 """Every knob of the service, read from the environment, with its default and unit."""
 
-from typing import Annotated, Literal
+import base64
+import binascii
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretBytes, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
@@ -16,6 +18,11 @@ class Settings(BaseSettings):
     key_pepper: SecretStr = Field(
         min_length=32,
         description="At least 32 characters, the same on every replica: callers' keys are fingerprinted with it.",
+    )
+
+    sealing_keys: Annotated[tuple[SecretBytes, ...], NoDecode] = Field(
+        min_length=1,
+        description="32 bytes each in base64: the first seals callers' keys while their tasks live, all of them open.",
     )
 
     xyte_base_url: str = Field("https://hub.xyte.io", description="The one host that organization and partner keys are sent to.")
@@ -52,6 +59,28 @@ class Settings(BaseSettings):
     mcp_exclude_tools: Annotated[tuple[str, ...], NoDecode] = Field((), description="Tools that nobody gets.")
     mcp_read_only: bool = Field(False, description="Offer only tools that change nothing.")
 
+    tasks_wakeup: Literal["arq", "poll"] = Field(
+        "arq", description="What wakes the workers: arq over Redis, or PostgreSQL alone. The same on every process."
+    )
+    tasks_at_once: int = Field(20, gt=0, description="Commands that one worker sends at a time.")
+    tasks_at_once_per_tenant: int = Field(20, gt=0, description="Commands of one tenant being sent, over all workers.")
+    tasks_open_per_tenant: int = Field(5_000, gt=0, description="Unfinished tasks a tenant may have.")
+    tasks_open_per_device: int = Field(200, gt=0, description="Unsent commands that may wait for one device.")
+    tasks_lease_s: float = Field(20.0, gt=0, description="A sender silent for so long is taken for dead.")
+    tasks_grace_s: float = Field(
+        90.0, gt=0, description="A command that Xyte's list does not show so long after the sending was not taken."
+    )
+    tasks_clock_skew_s: float = Field(5.0, ge=0, description="How far Xyte's clock may be behind PostgreSQL's.")
+    tasks_marker: bool = Field(
+        False, description="Send a marker in friendly_name. Only where Xyte is known to give it back in its lists."
+    )
+    tasks_follow_s: float = Field(3600.0, gt=0, description="How long a command that Xyte took is followed to its end.")
+    tasks_follow_every_s: float = Field(1.0, gt=0, description="First wait between two looks; it grows to 15 seconds.")
+    tasks_drain_s: float = Field(25.0, ge=0, description="How long a worker that is stopped waits for what it sends.")
+    tasks_keep_days: int = Field(30, gt=0, description="How long finished tasks are kept.")
+    environment: Literal["production", "test"] = "production"
+    crash_at: str = Field("", description="For tests: the step at which the process ends at once.")
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     public_url: str = Field("", description="Where callers reach this service; empty: what their request says.")
 
@@ -59,6 +88,34 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("sealing_keys", mode="before")
+    @classmethod
+    def _decode(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            keys = [base64.b64decode(part.strip(), validate=True) for part in value.split(",") if part.strip()]
+        except binascii.Error:
+            raise ValueError("not base64") from None
+        return tuple(keys)
+
+    @field_validator("sealing_keys")
+    @classmethod
+    def _strong(cls, value: tuple[SecretBytes, ...]) -> tuple[SecretBytes, ...]:
+        if any(len(key.get_secret_value()) != 32 for key in value):
+            raise ValueError("each key is 32 bytes in base64, such as `openssl rand -base64 32` makes")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.tasks_lease_s <= self.xyte_timeout_s:
+            raise ValueError("TASKS_LEASE_S has to be longer than XYTE_TIMEOUT_S")
+        if self.tasks_grace_s <= self.tasks_lease_s:
+            raise ValueError("TASKS_GRACE_S has to be longer than TASKS_LEASE_S")
+        if self.crash_at and self.environment != "test":
+            raise ValueError("CRASH_AT is for ENVIRONMENT=test alone")
+        return self
 
     @field_validator("log_level", mode="before")
     @classmethod

@@ -9,7 +9,7 @@ import httpx
 import pytest
 import respx
 from fastapi import FastAPI
-from pydantic import SecretStr
+from pydantic import SecretBytes, SecretStr
 from sqlalchemy import text
 
 from app import embedded
@@ -42,6 +42,7 @@ def settings(servers: tuple[str, str]) -> Settings:
         database_url=database_url,
         redis_url=redis_url,
         key_pepper=SecretStr("a pepper for tests, and for nothing else"),
+        sealing_keys=(SecretBytes(b"a sealing key for tests only, 32"),),
         xyte_base_url="https://hub.xyte.test",
         allowed_hosts=("localhost", "127.0.0.1"),
     )

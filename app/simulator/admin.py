@@ -19,13 +19,13 @@ routes = Routes("admin", "/_simulator")
 
 
 @routes.add("GET", "/health")
-def get_health(simulator: "Simulator", call: Call) -> object:
+def get_health(_: Call) -> object:
     return {"status": "ok"}
 
 
 @routes.add("GET", "/requests")
-def get_requests(simulator: "Simulator", call: Call) -> object:
-    journal = simulator.journal
+def get_requests(call: Call) -> object:
+    journal = call.simulator.journal
     limit = call.bounded("limit", CAPACITY)
     rows = journal.read(call.text("method"), call.text("path"), call.integer("since") or 0, limit)
     latest = rows[-1]["sequence"] if len(rows) == limit else journal.total
@@ -33,106 +33,106 @@ def get_requests(simulator: "Simulator", call: Call) -> object:
 
 
 @routes.add("DELETE", "/requests")
-def delete_requests(simulator: "Simulator", call: Call) -> object:
-    simulator.journal.clear()
+def delete_requests(call: Call) -> object:
+    call.simulator.journal.clear()
     return SUCCESS
 
 
 @routes.add("GET", "/faults")
-def get_faults(simulator: "Simulator", call: Call) -> object:
-    return {"faults": [fault.model_dump() for fault in simulator.faults.rules.values()]}
+def get_faults(call: Call) -> object:
+    return {"faults": [fault.model_dump() for fault in call.simulator.faults.rules.values()]}
 
 
 @routes.add("POST", "/faults", status=201)
-def create_fault(simulator: "Simulator", call: Call) -> object:
+def create_fault(call: Call) -> object:
     try:
-        return {"id": simulator.faults.add(Fault.model_validate(call.json()))}
+        return {"id": call.simulator.faults.add(Fault.model_validate(call.json()))}
     except ValidationError as error:
         raise Refusal(422, _complaints(error)) from None
 
 
 @routes.add("DELETE", "/faults")
-def delete_faults(simulator: "Simulator", call: Call) -> object:
-    simulator.faults.rules.clear()
+def delete_faults(call: Call) -> object:
+    call.simulator.faults.rules.clear()
     return SUCCESS
 
 
 @routes.add("DELETE", "/faults/{id}")
-def delete_fault(simulator: "Simulator", call: Call) -> object:
-    if simulator.faults.rules.pop(call.path["id"], None) is None:
+def delete_fault(call: Call) -> object:
+    if call.simulator.faults.rules.pop(call.path["id"], None) is None:
         raise Refusal(404, NOT_FOUND)
     return SUCCESS
 
 
 @routes.add("GET", "/devices")
-def get_devices(simulator: "Simulator", call: Call) -> object:
-    return {"devices": [_device(device) for device in simulator.world.devices.values()]}
+def get_devices(call: Call) -> object:
+    return {"devices": [_device(device) for device in call.simulator.world.devices.values()]}
 
 
 @routes.add("POST", "/devices/{id}")
-def change_device(simulator: "Simulator", call: Call) -> object:
-    device = known(simulator.world.devices, call.path["id"])
+def change_device(call: Call) -> object:
+    device = known(call.simulator.world.devices, call.path["id"])
     body = call.json()
     if (state := optional_object(body, "state")) is not None:
-        _set_state(simulator, device, state)
+        _set_state(call.simulator, device, state)
     if "fails" in body:
         device.failures_due = as_integer(body["fails"], "fails")
     if "command_seconds" in body:
         device.command_seconds = None if body["command_seconds"] is None else _seconds(body["command_seconds"])
     if "simulated" in body:
-        _employ(simulator, device, body["simulated"] is True)
+        _employ(call.simulator, device, body["simulated"] is True)
     if "plugged" in body:
-        machines.plug(simulator.world, device, body["plugged"] is True)
+        machines.plug(call.simulator.world, device, body["plugged"] is True)
     return _device(device)
 
 
 @routes.add("GET", "/commands")
-def get_commands(simulator: "Simulator", call: Call) -> object:
+def get_commands(call: Call) -> object:
     device_id = call.text("device_id")
-    since = max(call.integer("since") or 0, simulator.world.commands_overlooked)
+    since = max(call.integer("since") or 0, call.simulator.world.commands_overlooked)
     rows = [
         _command(command)
-        for command in simulator.world.commands.values()
+        for command in call.simulator.world.commands.values()
         if command.sequence > since and device_id in (None, command.device.id)
     ]
     return {"commands": rows}
 
 
 @routes.add("DELETE", "/commands")
-def delete_commands(simulator: "Simulator", call: Call) -> object:
-    simulator.world.commands_overlooked = simulator.world.command_count
+def delete_commands(call: Call) -> object:
+    call.simulator.world.commands_overlooked = call.simulator.world.command_count
     return SUCCESS
 
 
 @routes.add("POST", "/tick")
-def tick(simulator: "Simulator", call: Call) -> object:
-    simulator.tick(_seconds(call.json().get("seconds")))
-    return {"elapsed": simulator.world.clock.elapsed}
+def tick(call: Call) -> object:
+    call.simulator.tick(_seconds(call.json().get("seconds")))
+    return {"elapsed": call.simulator.world.clock.elapsed}
 
 
 @routes.add("POST", "/reset")
-def reset(simulator: "Simulator", call: Call) -> object:
+def reset(call: Call) -> object:
     seed = call.json().get("seed")
-    simulator.reset(None if seed is None else as_integer(seed, "seed"))
-    return {"seed": simulator.settings.seed}
+    call.simulator.reset(None if seed is None else as_integer(seed, "seed"))
+    return {"seed": call.simulator.settings.seed}
 
 
 @routes.add("GET", "/settings")
-def get_settings(simulator: "Simulator", call: Call) -> object:
-    return simulator.settings.model_dump(exclude={"webhook_secret"})
+def get_settings(call: Call) -> object:
+    return call.simulator.settings.model_dump(exclude={"webhook_secret"})
 
 
 @routes.add("PATCH", "/settings")
-def change_settings(simulator: "Simulator", call: Call) -> object:
+def change_settings(call: Call) -> object:
     body = call.json()
-    if unknown := body.keys() - type(simulator.settings).model_fields.keys():
+    if unknown := body.keys() - type(call.simulator.settings).model_fields.keys():
         raise Refusal(422, f"Unknown setting {min(unknown)}")
     try:
         for name, value in body.items():
-            setattr(simulator.settings, name, value)
+            setattr(call.simulator.settings, name, value)
     except ValidationError as error:
         raise Refusal(422, _complaints(error)) from None
-    return get_settings(simulator, call)
+    return get_settings(call)
 
 
 def _seconds(value: object) -> float:

@@ -3,13 +3,15 @@
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import parse_qs
 
 import orjson
 
 from app.simulator.records import Device, JsonObject, Organization, Partner
-from app.simulator.world import World
+
+if TYPE_CHECKING:
+    from app.simulator.simulator import Simulator
 
 Row = TypeVar("Row")
 
@@ -18,7 +20,7 @@ NOT_AUTHORIZED = "Not authorized"
 SUCCESS: JsonObject = {"success": True}
 
 
-class Refusal(Exception):
+class Refusal(Exception):  # noqa: N818  an answer like any other
     """The call is not done; the caller gets this status and body instead."""
 
     def __init__(self, status: int, body: str | JsonObject) -> None:
@@ -30,13 +32,28 @@ class Refusal(Exception):
 class Call:
     """One request, with the caller it comes from."""
 
-    __slots__ = ("_query", "base_url", "body", "device", "headers", "organization", "partner", "path", "query_string")
+    __slots__ = (
+        "_query",
+        "base_url",
+        "body",
+        "device",
+        "organization",
+        "partner",
+        "path",
+        "query_string",
+        "simulator",
+        "world",
+    )
 
     organization: Organization
     partner: Partner
     device: Device
 
-    def __init__(self, path: dict[str, str], query_string: bytes, body: bytes, base_url: str) -> None:
+    def __init__(
+        self, simulator: "Simulator", path: dict[str, str], query_string: bytes, body: bytes, base_url: str
+    ) -> None:
+        self.simulator = simulator
+        self.world = simulator.world
         self.path = path
         self.query_string = query_string
         self.body = body
@@ -161,7 +178,6 @@ def known(rows: dict[str, Row], key: str) -> Row:
 
 
 def page(
-    world: World,
     call: Call,
     rows: Iterable[Row],
     render: Callable[[Row], JsonObject],
@@ -175,9 +191,9 @@ def page(
     taken = list(islice(rows, (number - 1) * per_page, number * per_page + 1))
     more = len(taken) > per_page
     envelope: JsonObject = {"items": [render(row) for row in taken[:per_page]]}
-    if world.settings.page_continuation != "next_page":
+    if call.world.settings.page_continuation != "next_page":
         envelope["has_next_page"] = more
-    if world.settings.page_continuation != "has_next_page":
+    if call.world.settings.page_continuation != "has_next_page":
         envelope["next_page"] = number + 1 if more else None
     return envelope
 

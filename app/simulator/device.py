@@ -32,62 +32,62 @@ LARGEST_MASS = 100
 
 
 @routes.add("POST", scope="none", status=201)
-def register_device(world: World, call: Call) -> object:
-    return _register(world, call, call.json())
+def register_device(call: Call) -> object:
+    return _register(call, call.json())
 
 
 @routes.add("POST", "/bulk_create", scope="none", status=201)
-def bulk_register_device(world: World, call: Call) -> object:
+def bulk_register_device(call: Call) -> object:
     entries = call.any_json()
     if not isinstance(entries, list) or len(cast(list[Any], entries)) > LARGEST_BULK:
         raise Refusal(422, f"A list of at most {LARGEST_BULK} devices is required")
-    return [_try_register(world, call, entry) for entry in cast(list[Any], entries)]
+    return [_try_register(call, entry) for entry in cast(list[Any], entries)]
 
 
 @routes.add("GET", "/{device_id}/children")
-def get_child_devices(world: World, call: Call) -> object:
+def get_child_devices(call: Call) -> object:
     return [views.child_device(child) for child in call.device.children.values()]
 
 
 @routes.add("POST", "/{device_id}/children", status=201)
-def register_child_device(world: World, call: Call) -> object:
+def register_child_device(call: Call) -> object:
     body = call.json()
-    model = world.models.get(str(body.get("model_id")))
+    model = call.world.models.get(str(body.get("model_id")))
     if model is None:
         raise Refusal(404, "Model not found")
-    sn = optional_text(body, "sn") or world.new_id("serial")
-    child = _new_device(world, model, sn, body, None)
-    _adopt(world, call.device, child)
+    sn = optional_text(body, "sn") or call.world.new_id("serial")
+    child = _new_device(call.world, model, sn, body, None)
+    _adopt(call.world, call.device, child)
     return {"id": child.id, "access_key": child.access_key}
 
 
 @routes.add("DELETE", "/{device_id}")
-def delete_device(world: World, call: Call) -> object:
-    world.forget(call.device)
+def delete_device(call: Call) -> object:
+    call.world.forget(call.device)
     return SUCCESS
 
 
-def _try_register(world: World, call: Call, entry: object) -> JsonObject:
+def _try_register(call: Call, entry: object) -> JsonObject:
     """One element of many: its refusal is its answer."""
     try:
-        return _register(world, call, cast(JsonObject, entry) if isinstance(entry, dict) else {})
+        return _register(call, cast(JsonObject, entry) if isinstance(entry, dict) else {})
     except Refusal as refusal:
         return refusal.body
 
 
-def _register(world: World, call: Call, body: JsonObject) -> JsonObject:
-    model = world.models_by_hardware_key.get(str(body.get("hardware_key")))
+def _register(call: Call, body: JsonObject) -> JsonObject:
+    model = call.world.models_by_hardware_key.get(str(body.get("hardware_key")))
     if model is None:
         raise Refusal(400, "Hardware key is invalid")
-    cloud_id = _identity(world, model, body)
+    cloud_id = _identity(call.world, model, body)
     parent_id = optional_text(body, "parent_id")
-    if parent_id is not None and parent_id not in world.devices:
+    if parent_id is not None and parent_id not in call.world.devices:
         raise Refusal(422, "Parent not found")
-    device = _new_device(world, model, body["sn"], body, cloud_id)
+    device = _new_device(call.world, model, body["sn"], body, cloud_id)
     if parent_id is not None:
-        _adopt(world, world.devices[parent_id], device)
-    world.notify("registered_device", device)
-    return {"id": device.id, "access_key": device.access_key} | _hubs(world, call)
+        _adopt(call.world, call.world.devices[parent_id], device)
+    call.world.notify("registered_device", device)
+    return {"id": device.id, "access_key": device.access_key} | _hubs(call)
 
 
 def _identity(world: World, model: Model, body: JsonObject) -> str | None:
@@ -124,9 +124,9 @@ def _adopt(world: World, parent: Device, child: Device) -> None:
         world.claim(child, parent.organization, parent.space)
 
 
-def _hubs(world: World, call: Call) -> JsonObject:
+def _hubs(call: Call) -> JsonObject:
     """All addresses lead back here; there is no MQTT."""
-    hub = world.settings.public_url or call.base_url
+    hub = call.world.settings.public_url or call.base_url
     return {"hub_url": hub, "hub_url_static_cert": hub, "mqtt_hub_url": "mqtt://mqtt.example.invalid:15582"}
 
 
@@ -134,27 +134,27 @@ def _hubs(world: World, call: Call) -> JsonObject:
 
 
 @routes.add("POST", "/{device_id}/telemetry", status=201)
-def send_telemetry(world: World, call: Call) -> object:
-    return _take_telemetry(world, call.device, call.json())
+def send_telemetry(call: Call) -> object:
+    return _take_telemetry(call.world, call.device, call.json())
 
 
 @routes.add("POST", "/{device_id}/children/telemetries", status=201)
-def send_child_telemetry(world: World, call: Call) -> object:
+def send_child_telemetry(call: Call) -> object:
     answers: JsonObject = {}
     for child_id, message in call.json().items():
         child = call.device.children.get(child_id)
-        answers[child_id] = {"error": NOT_AUTHORIZED} if child is None else _try_telemetry(world, child, message)
+        answers[child_id] = {"error": NOT_AUTHORIZED} if child is None else _try_telemetry(call.world, child, message)
     if any("error" in answer for answer in answers.values()):
         raise Refusal(422, answers)
     return answers
 
 
 @routes.add("POST", "/telemetries", scope="none")
-def send_mass_telemetry(world: World, call: Call) -> object:
+def send_mass_telemetry(call: Call) -> object:
     messages = call.json()
     if len(messages) > LARGEST_MASS:
         raise Refusal(422, f"At most {LARGEST_MASS} devices in one call")
-    return {device_id: _mass_telemetry(world, device_id, message) for device_id, message in messages.items()}
+    return {device_id: _mass_telemetry(call.world, device_id, message) for device_id, message in messages.items()}
 
 
 def _mass_telemetry(world: World, device_id: str, message: object) -> JsonObject:
@@ -217,20 +217,20 @@ def _moment(value: object, default: float) -> float:
 
 
 @routes.add("GET", "/{device_id}/command")
-def get_command(world: World, call: Call) -> object:
+def get_command(call: Call) -> object:
     return views.device_command(call.device.queue[0]) if call.device.queue else {}
 
 
 @routes.add("GET", "/{device_id}/command/pending_commands")
-def get_commands_with_children(world: World, call: Call) -> object:
+def get_commands_with_children(call: Call) -> object:
     family = (call.device, *call.device.children.values())
     return [views.device_command(command) for device in family for command in device.queue]
 
 
 @routes.add("POST", "/{device_id}/command")
-def update_command(world: World, call: Call) -> object:
+def update_command(call: Call) -> object:
     body = call.json()
-    command = world.commands.get(str(body.get("id")))
+    command = call.world.commands.get(str(body.get("id")))
     family = (call.device, *call.device.children.values())
     if command is None or command.device not in family or not command.open:
         raise Refusal(404, "no command")
@@ -238,7 +238,7 @@ def update_command(world: World, call: Call) -> object:
     status = body.get("status", "done")
     if status not in ("in_progress", "done", "failed"):
         raise Refusal(422, "invalid status: done/in-progress/failed")
-    world.move(command, status, message)
+    call.world.move(command, status, message)
     return SUCCESS
 
 
@@ -246,7 +246,7 @@ def update_command(world: World, call: Call) -> object:
 
 
 @routes.add("GET", "/{device_id}/config")
-def get_config(world: World, call: Call) -> object:
+def get_config(call: Call) -> object:
     device = call.device
     return {
         "name": device.name,
@@ -258,28 +258,28 @@ def get_config(world: World, call: Call) -> object:
 
 
 @routes.add("POST", "/{device_id}/config")
-def set_config(world: World, call: Call) -> object:
+def set_config(call: Call) -> object:
     device, body = call.device, call.json()
     if body.get("version") is not None and as_integer(body["version"], "version") < device.config_version:
         raise Refusal(422, f"Error setting config with old version, latest is {device.config_version}")
     whole = isinstance(body.get("config"), dict)
     device.config = body["config"] if whole else {name: body[name] for name in body if name != "version"}
     device.config_version += 1
-    device.config_updated_at = world.now()
+    device.config_updated_at = call.world.now()
     return SUCCESS | {"version": device.config_version}
 
 
 @routes.add("GET", "/{device_id}")
-def get_device_info(world: World, call: Call) -> object:
+def get_device_info(call: Call) -> object:
     return views.device_self(call.device)
 
 
 @routes.add("PUT", "/{device_id}")
-def update_device(world: World, call: Call) -> object:
+def update_device(call: Call) -> object:
     device, body = call.device, call.json()
     if unknown := body.keys() - UPDATABLE:
         raise Refusal(400, f"Unknown parameter {min(unknown)}")
-    _count_update(world, device)
+    _count_update(call.world, device)
     device.name = optional_text(body, "name") or device.name
     device.firmware_version = optional_text(body, "firmware_version") or device.firmware_version
     device.sub_model = optional_text(body, "sub_model", device.sub_model)
@@ -291,7 +291,7 @@ def update_device(world: World, call: Call) -> object:
 
 
 @routes.add("PUT", "/{device_id}/cloud_settings")
-def set_cloud_settings(world: World, call: Call) -> object:
+def set_cloud_settings(call: Call) -> object:
     body = call.json()
     changes = {str(body["property"]): body.get("value")} if "property" in body else body
     if not changes:
@@ -302,12 +302,12 @@ def set_cloud_settings(world: World, call: Call) -> object:
 
 
 @routes.add("GET", "/{device_id}/space")
-def get_space_info(world: World, call: Call) -> object:
-    return _space(world, call.device)
+def get_space_info(call: Call) -> object:
+    return _space(call.world, call.device)
 
 
 @routes.add("PUT", "/{device_id}/space/move")
-def space_move(world: World, call: Call) -> object:
+def space_move(call: Call) -> object:
     device, target = call.device, call.json().get("target")
     if device.space is None:
         raise Refusal(422, "Device not in space")
@@ -316,10 +316,10 @@ def space_move(world: World, call: Call) -> object:
     elif target == "unsorted":
         root = device.space.organization.root
         unsorted = next((space for space in root.children.values() if space.name == "Unsorted"), None)
-        device.space = unsorted or world.add_space(root.organization, "Unsorted", root, "space", world.now())
+        device.space = unsorted or call.world.add_space(root.organization, "Unsorted", root, "space", call.world.now())
     else:
         raise Refusal(422, "Target is invalid")
-    return _space(world, device)
+    return _space(call.world, device)
 
 
 def _count_update(world: World, device: Device) -> None:
@@ -358,48 +358,48 @@ def _space(world: World, device: Device) -> JsonObject:
 
 
 @routes.add("GET", "/{device_id}/incidents")
-def get_incidents(world: World, call: Call) -> object:
+def get_incidents(call: Call) -> object:
     return [views.device_incident(incident) for incident in call.device.incidents.values()]
 
 
 @routes.add("POST", "/{device_id}/incidents")
-def open_incident(world: World, call: Call) -> object:
+def open_incident(call: Call) -> object:
     body = call.json()
     title, description = required_text(body, "title"), optional_text(body, "description")
     priority = as_integer(body.get("priority", 3), "priority")
     if not 1 <= priority <= len(PRIORITIES):
         raise Refusal(422, "Priority must be between 1 and 5")
-    issue = optional_text(body, "issue") or f"issue_{world.new_id('issue')[:8]}"
-    incident = world.open_incident(call.device, title, description, PRIORITIES[priority - 1], issue)
+    issue = optional_text(body, "issue") or f"issue_{call.world.new_id('issue')[:8]}"
+    incident = call.world.open_incident(call.device, title, description, PRIORITIES[priority - 1], issue)
     return {"incident_id": incident.id if incident else None}
 
 
 @routes.add("DELETE", "/{device_id}/incidents")
-def close_incidents(world: World, call: Call) -> object:
+def close_incidents(call: Call) -> object:
     for incident in list(call.device.incidents.values()):
         if _by_device(incident):
-            world.close_incident(incident)
+            call.world.close_incident(incident)
     return SUCCESS
 
 
 @routes.add("DELETE", "/{device_id}/incidents/{incident_id}")
-def close_incident(world: World, call: Call) -> object:
+def close_incident(call: Call) -> object:
     incidents = {incident.id: incident for incident in call.device.incidents.values()}
     incident = incidents.get(call.path["incident_id"])
     if incident is None:
         raise Refusal(404, "Incident not found")
     if not incident.issue.startswith("rule_"):
-        world.close_incident(incident)
+        call.world.close_incident(incident)
     return SUCCESS
 
 
 @routes.add("POST", "/{device_id}/events")
-def add_event(world: World, call: Call) -> object:
+def add_event(call: Call) -> object:
     body = call.json()
     required_text(body, "name")
     required_text(body, "category")
     if call.device.organization is not None:
-        call.device.events.append(body | {"created_at": iso(world.now())})
+        call.device.events.append(body | {"created_at": iso(call.world.now())})
     return {"status": True}
 
 
@@ -411,18 +411,18 @@ def _by_device(incident: Incident) -> bool:
 
 
 @routes.add("GET", "/{device_id}/license")
-def get_license(world: World, call: Call) -> object:
+def get_license(call: Call) -> object:
     waiting = _licenses(call.device)
     return views.device_license(waiting[0], call.device) if waiting else {}
 
 
 @routes.add("GET", "/{device_id}/licenses")
-def get_licenses(world: World, call: Call) -> object:
+def get_licenses(call: Call) -> object:
     return [views.device_license(row, call.device) for row in _licenses(call.device)]
 
 
 @routes.add("POST", "/{device_id}/licenses")
-def update_license(world: World, call: Call) -> object:
+def update_license(call: Call) -> object:
     body = call.json()
     rows = call.device.organization.licenses if call.device.organization else {}
     row = rows.get(str(body.get("id")))
@@ -431,17 +431,17 @@ def update_license(world: World, call: Call) -> object:
     state = body.get("state")
     if state not in ("inuse", "removed", "error") or (state == "error" and row.state == "inuse"):
         raise Refusal(422, f"State can't switch to {state} from {row.state}")
-    world.settle_license(row, state)
+    call.world.settle_license(row, state)
     return views.device_license(row, call.device)
 
 
 @routes.add("GET", "/{device_id}/files")
-def get_files(world: World, call: Call) -> object:
+def get_files(call: Call) -> object:
     return call.device.model.files
 
 
 @routes.add("GET", "/{device_id}/files/{file_id}")
-def get_file(world: World, call: Call) -> object:
+def get_file(call: Call) -> object:
     for file in call.device.model.files:
         if file["id"] == call.path["file_id"]:
             return file
@@ -449,16 +449,16 @@ def get_file(world: World, call: Call) -> object:
 
 
 @routes.add("POST", "/{device_id}/dumps/{mime_type}/{filename}", status=201)
-def send_dump(world: World, call: Call) -> object:
+def send_dump(call: Call) -> object:
     if not call.body:
         raise Refusal(422, "Data can't be blank")
-    dump_id = world.new_id("dump")
+    dump_id = call.world.new_id("dump")
     call.device.dumps[dump_id] = bytearray(call.body)
     return {"id": dump_id}
 
 
 @routes.add("PUT", "/{device_id}/dumps/{dump_id}")
-def append_dump_file(world: World, call: Call) -> object:
+def append_dump_file(call: Call) -> object:
     dump = call.device.dumps.get(call.path["dump_id"])
     if dump is None:
         raise Refusal(404, "Dump not found")

@@ -31,7 +31,7 @@ class Fault(BaseModel):
     hits: int = 0
     _regex: re.Pattern[str] | None = PrivateAttr(None)
 
-    def model_post_init(self, context: object, /) -> None:
+    def model_post_init(self, _context: object, /) -> None:
         """Compile the path; what is no regular expression may still be a glob."""
         try:
             self._regex = re.compile(self.path or "")
@@ -57,7 +57,7 @@ class Faults:
 
     def __init__(self, seed: int) -> None:
         self.rules: dict[str, Fault] = {}
-        self._random = random.Random(seed)
+        self._random = random.Random(seed)  # noqa: S311  chance that can be repeated
         self._count = 0
 
     def add(self, fault: Fault) -> str:

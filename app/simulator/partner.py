@@ -19,7 +19,6 @@ from app.simulator.organization.devices import DEVICE_STATUSES
 from app.simulator.organization.tickets import change, resolve, say
 from app.simulator.records import Device, JsonObject, Ticket
 from app.simulator.routing import Routes
-from app.simulator.world import World
 
 routes = Routes("partner", "/core/v1/partner")
 
@@ -27,11 +26,11 @@ HISTORY_ROWS = 500
 
 
 @routes.add("GET", "/devices")
-def get_devices(world: World, call: Call) -> object:
+def get_devices(call: Call) -> object:
     model_id, sn, mac = call.text("model_id"), call.text("sn"), call.text("mac")
     rows = [
         device
-        for device in _devices(world, call)
+        for device in _devices(call)
         if (model_id is None or device.model.id == model_id)
         and (sn is None or device.sn == sn)
         and (mac is None or device.mac == mac)
@@ -40,31 +39,31 @@ def get_devices(world: World, call: Call) -> object:
 
 
 @routes.add("GET", "/devices/histories")
-def get_histories(world: World, call: Call) -> object:
-    return _histories(world, call, _devices(world, call))
+def get_histories(call: Call) -> object:
+    return _histories(call, _devices(call))
 
 
 @routes.add("GET", "/devices/{device_id}")
-def get_device(world: World, call: Call) -> object:
-    return {"data": [views.partner_device(_device(world, call))]}
+def get_device(call: Call) -> object:
+    return {"data": [views.partner_device(_device(call))]}
 
 
 @routes.add("DELETE", "/devices/{device_id}")
-def delete_device(world: World, call: Call) -> object:
-    world.forget(_device(world, call))
+def delete_device(call: Call) -> object:
+    call.world.forget(_device(call))
     return SUCCESS
 
 
 @routes.add("GET", "/devices/{device_id}/commands")
-def get_commands(world: World, call: Call) -> object:
+def get_commands(call: Call) -> object:
     status = call.choice("status", STATUSES)
-    rows = [row for row in reversed(_device(world, call).commands) if status in (None, row.status)]
+    rows = [row for row in reversed(_device(call).commands) if status in (None, row.status)]
     return partner_page(call, rows, views.partner_command)
 
 
 @routes.add("GET", "/devices/{device_id}/config")
-def get_configuration(world: World, call: Call) -> object:
-    device = _device(world, call)
+def get_configuration(call: Call) -> object:
+    device = _device(call)
     return {
         "version": device.config_version,
         "last_updated": iso(device.config_updated_at),
@@ -73,20 +72,20 @@ def get_configuration(world: World, call: Call) -> object:
 
 
 @routes.add("GET", "/devices/{device_id}/telemetries")
-def get_telemetries(world: World, call: Call) -> object:
+def get_telemetries(call: Call) -> object:
     return [
         {"created_at": iso(created), "device_timestamp": iso(measured), "telemetries": values}
-        for created, measured, values in histories.telemetries(world, _device(world, call))
+        for created, measured, values in histories.telemetries(call.world, _device(call))
     ]
 
 
 @routes.add("GET", "/devices/{device_id}/history")
-def get_state_history(world: World, call: Call) -> object:
-    return _histories(world, call, [_device(world, call)])
+def get_state_history(call: Call) -> object:
+    return _histories(call, [_device(call)])
 
 
 @routes.add("POST", "/organizations", status=201)
-def create_organization(world: World, call: Call) -> object:
+def create_organization(call: Call) -> object:
     body = call.json()
     name = required_text(body, "name")
     admin_email = required_text(body, "admin_contact_email")
@@ -96,74 +95,74 @@ def create_organization(world: World, call: Call) -> object:
         "finance_email": optional_text(body, "finance_contact_email"),
         "finance_name": optional_text(body, "finance_contact_name"),
     }
-    organization = world.add_organization(name, world.new_key("organization"), contacts, world.now())
+    organization = call.world.add_organization(name, call.world.new_key("organization"), contacts, call.world.now())
     return {"id": organization.id, "name": organization.name, "api_key": organization.key}
 
 
 @routes.add("GET", "/tickets")
-def get_tickets(world: World, call: Call) -> object:
-    return [views.ticket(row) for row in _tickets(world, call).values() if row.status == "open"]
+def get_tickets(call: Call) -> object:
+    return [views.ticket(row) for row in _tickets(call).values() if row.status == "open"]
 
 
 @routes.add("GET", "/tickets/{ticket_id}")
-def get_ticket(world: World, call: Call) -> object:
-    return views.ticket_whole(_ticket(world, call))
+def get_ticket(call: Call) -> object:
+    return views.ticket_whole(_ticket(call))
 
 
 @routes.add("PUT", "/tickets/{ticket_id}")
-def update_ticket(world: World, call: Call) -> object:
-    ticket = _ticket(world, call)
+def update_ticket(call: Call) -> object:
+    ticket = _ticket(call)
     change(ticket, call.json())
     return views.ticket_whole(ticket)
 
 
 @routes.add("POST", "/tickets/{ticket_id}/message")
-def add_comment(world: World, call: Call) -> object:
-    ticket = _ticket(world, call)
-    say(world, ticket, required_text(call.json(), "message"), call.partner.name, "partner")
+def add_comment(call: Call) -> object:
+    ticket = _ticket(call)
+    say(call.world, ticket, required_text(call.json(), "message"), call.partner.name, "partner")
     return views.ticket_whole(ticket)
 
 
 @routes.add("POST", "/tickets/{ticket_id}/resolved")
-def close_ticket(world: World, call: Call) -> object:
-    ticket = _ticket(world, call)
+def close_ticket(call: Call) -> object:
+    ticket = _ticket(call)
     resolve(ticket)
     return views.ticket_whole(ticket)
 
 
-def _devices(world: World, call: Call) -> list[Device]:
-    return [device for device in world.devices.values() if device.model.vendor == call.partner.name]
+def _devices(call: Call) -> list[Device]:
+    return [device for device in call.world.devices.values() if device.model.vendor == call.partner.name]
 
 
-def _device(world: World, call: Call) -> Device:
-    device = world.devices.get(call.path["device_id"])
+def _device(call: Call) -> Device:
+    device = call.world.devices.get(call.path["device_id"])
     if device is None or device.model.vendor != call.partner.name:
         raise Refusal(404, NOT_FOUND)
     return device
 
 
-def _tickets(world: World, call: Call) -> dict[str, Ticket]:
+def _tickets(call: Call) -> dict[str, Ticket]:
     """Tickets about the partner's own devices."""
     return {
         row.id: row
-        for organization in world.organizations.values()
+        for organization in call.world.organizations.values()
         for row in organization.tickets.values()
         if row.device is not None and row.device.model.vendor == call.partner.name
     }
 
 
-def _ticket(world: World, call: Call) -> Ticket:
-    if (ticket := _tickets(world, call).get(call.path["ticket_id"])) is None:
+def _ticket(call: Call) -> Ticket:
+    if (ticket := _tickets(call).get(call.path["ticket_id"])) is None:
         raise Refusal(401, NOT_AUTHORIZED)
     return ticket
 
 
-def _histories(world: World, call: Call, devices: list[Device]) -> JsonObject:
+def _histories(call: Call, devices: list[Device]) -> JsonObject:
     status = call.choice("status", DEVICE_STATUSES)
     start, end = call.moment("from"), call.moment("to")
-    last = world.now() if end is None else world.clock.until(end)
+    last = call.world.now() if end is None else call.world.clock.until(end)
     month = datetime.fromtimestamp(last, UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    rows = histories.rows(world, devices, month.timestamp() if start is None else start, last)
+    rows = histories.rows(call.world, devices, month.timestamp() if start is None else start, last)
     wanted = [row for row in rows if status in (None, row[2].get("status"))]
     return partner_page(call, wanted, _history_row, HISTORY_ROWS)
 

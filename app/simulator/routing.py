@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Literal, TypeAlias, TypeVar
 from urllib.parse import unquote
 
 from app.simulator.calls import Call
 
 Scope: TypeAlias = Literal["organization", "partner", "device", "none", "admin"]
-Handler: TypeAlias = Callable[[Any, Call], object]
+Handler: TypeAlias = Callable[[Call], object]
 Decorated = TypeVar("Decorated", bound=Handler)
 
 

@@ -82,12 +82,22 @@ class Simulator:
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        request = await _read(scope, receive)
+        request = await self._read(scope, receive)
         if request.route is not None and request.route.scope == "admin":
-            reply, fault = _perform(self, request.route, request.call), None
+            reply, fault = _perform(request.route, request.call), None
         else:
             reply, fault = await self._decide(request)
         await answer(scope, receive, send, reply, fault)
+
+    async def _read(self, scope: Scope, receive: Receive) -> Request:
+        method: str = scope["method"]
+        path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        body = b"" if method == "GET" else await _body(receive)
+        route, values = TREE.find(method, path) or (None, {})
+        base_url = f"{scope['scheme']}://{headers.get(b'host', b'localhost').decode('latin-1')}"
+        call = Call(self, values, scope["query_string"], body, base_url)
+        return Request(method, path, route, call, headers.get(b"authorization", b"").decode("latin-1"))
 
     async def _decide(self, request: Request) -> tuple[Reply, Fault | None]:
         """What the cloud answers, and what goes wrong with it; on record before a byte leaves."""
@@ -103,7 +113,7 @@ class Simulator:
         elif request.route is None:
             reply = Reply.of(404, {"error": "Not found"})
         else:
-            reply = _perform(self.world, request.route, request.call)
+            reply = _perform(request.route, request.call)
         entry.status = fault.status if fault and fault.kind in ("status", "html_error") else reply.status or None
         return reply, fault
 
@@ -159,22 +169,11 @@ class Simulator:
         return len(found.calls) > limit
 
 
-def _perform(subject: "World | Simulator", route: Route, call: Call) -> Reply:
+def _perform(route: Route, call: Call) -> Reply:
     try:
-        return Reply.of(route.status, route.handler(subject, call))
+        return Reply.of(route.status, route.handler(call))
     except Refusal as refusal:
         return Reply.of(refusal.status, refusal.body)
-
-
-async def _read(scope: Scope, receive: Receive) -> Request:
-    method: str = scope["method"]
-    path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
-    headers: dict[bytes, bytes] = dict(scope["headers"])
-    body = b"" if method == "GET" else await _body(receive)
-    route, values = TREE.find(method, path) or (None, {})
-    base_url = f"{scope['scheme']}://{headers.get(b'host', b'localhost').decode('latin-1')}"
-    call = Call(values, scope["query_string"], body, base_url)
-    return Request(method, path, route, call, headers.get(b"authorization", b"").decode("latin-1"))
 
 
 async def _body(receive: Receive) -> bytes:

@@ -33,7 +33,7 @@ class World:
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self.settings = settings
         self.clock = clock
-        self.random = random.Random(settings.seed)
+        self.random = random.Random(settings.seed)  # noqa: S311  chance that can be repeated
         self.organizations: dict[str, Organization] = {}
         self.partner: Partner | None = None
         self.keys: dict[str, Organization | Partner] = {}

@@ -78,6 +78,7 @@ class Ground:
                     "DATABASE_URL": servers.database_url,
                     "REDIS_URL": servers.redis_url,
                     "KEY_PEPPER": "a-pepper-for-the-benchmark-only-0000",
+                    "SEALING_KEYS": "YSBzZWFsaW5nIGtleSBmb3IgdGhlIGJlbmNoIG9ubHk=",
                     "RATE_LIMIT_PER_MINUTE": NEVER_REACHED,
                     "RATE_LIMIT_BURST": NEVER_REACHED,
                     "LOG_LEVEL": "INFO",

@@ -1,6 +1,6 @@
 """The one world of these tests: a fresh simulated cloud in process, where time passes only by ticks."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
@@ -71,10 +71,9 @@ async def own(application: Application, codec: Device) -> AsyncIterator[httpx.As
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in Settings.model_fields:
         monkeypatch.delenv(f"SIMULATOR_{name.upper()}", raising=False)
-    yield
 
 
 def client_of(application: Application, key: str | None = None) -> httpx.AsyncClient:

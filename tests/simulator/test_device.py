@@ -25,36 +25,36 @@ async def test_a_device_lives_from_registration_to_its_last_call(
     anyone: httpx.AsyncClient, harbor: httpx.AsyncClient, harbor_light: Organization, simulator: Simulator
 ) -> None:
     registered = (await anyone.post("/v1/devices", json=REGISTRATION)).json()
-    own = {"headers": {"Authorization": registered["access_key"]}}
+    headers = {"Authorization": registered["access_key"]}
     path = f"/v1/devices/{registered['id']}"
     assert registered["hub_url"] == BASE_URL
     assert len(registered["access_key"]) >= 32
 
     message = {"status": "online", "telemetries": {"speed": 3}}
-    assert (await anyone.post(f"{path}/telemetry", json=message, **own)).json()["space_data_version"] == 0
-    assert (await anyone.get(f"{path}/space", **own)).json() == {"error": "Device not in space"}
+    assert (await anyone.post(f"{path}/telemetry", json=message, headers=headers)).json()["space_data_version"] == 0
+    assert (await anyone.get(f"{path}/space", headers=headers)).json() == {"error": "Device not in space"}
     claim = {"space_id": harbor_light.root.id, "cloud_id": "codec-0001"}
     assert (await harbor.post("/core/v1/organization/devices/claim", json=claim)).status_code == 200
-    answer = (await anyone.post(f"{path}/telemetry", json=message, **own)).json()
+    answer = (await anyone.post(f"{path}/telemetry", json=message, headers=headers)).json()
     assert (answer["space_data_version"], answer["command"]) == (1, False)
 
     commands = f"/core/v1/organization/devices/{registered['id']}/commands"
     file_id = answer["latest_fw_file_id"]
     sent = (await harbor.post(commands, json={"name": "update_firmware", "file_id": file_id})).json()
-    assert (await anyone.post(f"{path}/telemetry", json=message, **own)).json()["command"] is True
-    command = (await anyone.get(f"{path}/command", **own)).json()
+    assert (await anyone.post(f"{path}/telemetry", json=message, headers=headers)).json()["command"] is True
+    command = (await anyone.get(f"{path}/command", headers=headers)).json()
     assert (command["id"], command["parameters"]["version"]) == (sent["id"], "1.3.0")
     for status in ("in_progress", "in_progress", "done"):
         body = {"id": sent["id"], "status": status, "message": "fine"}
-        assert (await anyone.post(f"{path}/command", json=body, **own)).json() == {"success": True}
-    assert (await anyone.get(f"{path}/command", **own)).json() == {}
+        assert (await anyone.post(f"{path}/command", json=body, headers=headers)).json() == {"success": True}
+    assert (await anyone.get(f"{path}/command", headers=headers)).json() == {}
     done = (await harbor.get(commands)).json()["items"][0]
     assert (done["status"], done["message"]) == ("done", "fine")
 
     again = await anyone.post("/v1/devices", json=REGISTRATION)
     assert (again.status_code, again.json()) == (422, {"error": "Cloud id has already been taken"})
-    assert (await anyone.delete(path, **own)).json() == {"success": True}
-    assert (await anyone.get(path, **own)).status_code == 401
+    assert (await anyone.delete(path, headers=headers)).json() == {"success": True}
+    assert (await anyone.get(path, headers=headers)).status_code == 401
     assert (await anyone.post("/v1/devices", json=REGISTRATION)).status_code == 201
 
 
@@ -102,7 +102,7 @@ async def test_bulk_registration_answers_one_by_one(anyone: httpx.AsyncClient) -
 
     assert "access_key" in answers[0]
     assert answers[1:] == [{"error": "Cloud id has already been taken"}, {"error": "Hardware key is invalid"}]
-    assert (await anyone.post("/v1/devices/bulk_create", json=[{}] * 26)).status_code == 422
+    assert (await anyone.post("/v1/devices/bulk_create", json=[REGISTRATION] * 26)).status_code == 422
     assert (await anyone.post("/v1/devices/bulk_create", json={})).status_code == 422
 
 
@@ -218,7 +218,7 @@ async def test_mass_telemetry_checks_each_token(anyone: httpx.AsyncClient, codec
     answers = (await anyone.post("/v1/devices/telemetries", json=body)).json()
 
     assert answers.pop(codec.id)["success"] is True
-    assert answers == dict.fromkeys("xz", {"error": "Invalid access token"})
+    assert answers == {name: {"error": "Invalid access token"} for name in "xz"}
     assert (await anyone.post("/v1/devices/telemetries", json=dict.fromkeys(map(str, range(101))))).status_code == 422
 
 

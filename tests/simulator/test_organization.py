@@ -8,6 +8,7 @@ import pytest
 from app.simulator import Settings, Simulator, create_simulator
 from app.simulator.fleet import device_called
 from app.simulator.records import Device, Organization
+from app.simulator.views import effective_status
 from tests.simulator.conftest import client_of
 
 BASE = "/core/v1/organization"
@@ -153,7 +154,7 @@ async def test_an_incident_of_simulated_future_is_found_by_who_means_now(
         ({"issue": "user"}, {"Blinds hang slanted"}),
         ({"partner_name": "Crosspoint Labs"}, {"Temperature is too high"}),
         ({"device_model": "MX-88 Matrix Switcher"}, {"Temperature is too high"}),
-        ({"sub_model": "none"}, set()),
+        ({"sub_model": "none"}, set[str]()),
     ],
 )
 async def test_incidents_are_filtered(harbor: httpx.AsyncClient, query: dict[str, str], titles: set[str]) -> None:
@@ -176,8 +177,6 @@ async def test_a_closed_incident_stays_on_record(harbor: httpx.AsyncClient) -> N
 
 
 def test_health_follows_incidents_and_reports(harbor_light: Organization, simulator: Simulator) -> None:
-    from app.simulator.views import effective_status
-
     assert effective_status(device_called(harbor_light, "Tower Auditorium Projector")) == "error"
     assert effective_status(device_called(harbor_light, "Broadcast Studio Matrix Switcher")) == "warning"
     assert effective_status(device_called(harbor_light, "Executive Suite Display")) == "offline"

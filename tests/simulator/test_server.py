@@ -3,7 +3,7 @@
 import asyncio
 import runpy
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,7 +11,7 @@ import httpx
 import pytest
 import uvicorn
 
-from app.simulator import ORGANIZATION_KEYS, Settings, Simulator, create_simulator, serve
+from app.simulator import ORGANIZATION_KEYS, Simulator, serve
 from app.simulator.application import Application
 from app.simulator.records import Device
 from app.simulator.server import configuration
@@ -20,7 +20,7 @@ INFO = "/core/v1/organization/info"
 
 
 @asynccontextmanager
-async def served(application: Application) -> AsyncIterator[httpx.AsyncClient]:
+async def served(application: Application) -> AsyncGenerator[httpx.AsyncClient]:
     """The simulator on a free port, with its own life going on."""
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(configuration(application, "127.0.0.1", 0))
@@ -91,15 +91,21 @@ async def test_a_body_may_come_in_pieces(running: httpx.AsyncClient, projector: 
     assert response.status_code == 201
 
 
-async def test_its_world_lives_by_itself(projector: Device) -> None:
-    application = create_simulator(Settings(speed=1000))
-    async with served(application) as client:
-        path = f"/core/v1/organization/devices/{projector.id}/commands"
-        await client.post(path, json={"name": "power_on"})
+async def test_its_world_lives_by_itself(application: Application, simulator: Simulator, projector: Device) -> None:
+    later = asyncio.Event()
+    simulator.settings.speed = 1000
 
+    async with served(application) as client:
+        await client.post(f"/core/v1/organization/devices/{projector.id}/commands", json={"name": "power_on"})
+        simulator.world.clock.schedule(5, later.set)
         async with asyncio.timeout(5):
-            while (await client.get(path)).json()["items"][0]["status"] != "done":
-                await asyncio.sleep(0.01)
+            await later.wait()
+
+    assert projector.commands[-1].status == "done"
+
+
+def fail() -> None:
+    raise RuntimeError
 
 
 async def test_a_failing_step_does_not_end_the_world(
@@ -107,7 +113,7 @@ async def test_a_failing_step_does_not_end_the_world(
 ) -> None:
     happened = asyncio.Event()
     simulator.settings.speed = 1000
-    simulator.world.clock.schedule(0, lambda: 1 // 0)  # type: ignore[arg-type]
+    simulator.world.clock.schedule(0, fail)
     simulator.world.clock.schedule(0.1, happened.set)
 
     async with served(application), asyncio.timeout(5):
@@ -119,7 +125,11 @@ async def test_a_failing_step_does_not_end_the_world(
 @pytest.mark.parametrize("start", [serve, lambda: runpy.run_module("app.simulator", run_name="__main__")])
 def test_it_is_served_where_the_settings_say(monkeypatch: pytest.MonkeyPatch, start: Any) -> None:
     seen: list[uvicorn.Config] = []
-    monkeypatch.setattr(uvicorn.Server, "run", lambda self: seen.append(self.config))  # pyright: ignore
+
+    def run(server: uvicorn.Server) -> None:
+        seen.append(server.config)
+
+    monkeypatch.setattr(uvicorn.Server, "run", run)
     monkeypatch.setenv("SIMULATOR_PORT", "8123")
 
     start()

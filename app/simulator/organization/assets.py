@@ -12,7 +12,7 @@ TEXTS = ("serial_number", "purchased_at", "comments", "icon_name")
 
 
 @routes.add("GET")
-def get_assets(world: World, call: Call) -> object:
+def get_assets(call: Call) -> object:
     name, serial, space_id = call.text("name"), call.text("serial_number"), call.integer("space_id")
     rows = (
         row
@@ -21,11 +21,11 @@ def get_assets(world: World, call: Call) -> object:
         and (serial is None or row.serial_number == serial)
         and (space_id is None or row.space_id == space_id)
     )
-    return page(world, call, rows, views.asset)
+    return page(call, rows, views.asset)
 
 
 @routes.add("GET", "/labels/{category}")
-def get_asset_labels(world: World, call: Call) -> object:
+def get_asset_labels(call: Call) -> object:
     if call.path["category"] not in views.LABEL_CATEGORIES:
         raise Refusal(422, "Category is not valid")
     labels = call.organization.labels.get(call.path["category"], {})
@@ -33,33 +33,33 @@ def get_asset_labels(world: World, call: Call) -> object:
 
 
 @routes.add("GET", "/{asset_id}")
-def get_asset(world: World, call: Call) -> object:
+def get_asset(call: Call) -> object:
     return views.asset(known(call.organization.assets, call.path["asset_id"]))
 
 
 @routes.add("POST", status=201)
-def create_asset(world: World, call: Call) -> object:
+def create_asset(call: Call) -> object:
     body = call.json()
     name = required_text(body, "name")
-    now = world.now()
-    asset = Asset(world.new_id("asset"), name, now, now)
-    _fill(world, call.organization, asset, body)
+    now = call.world.now()
+    asset = Asset(call.world.new_id("asset"), name, now, now)
+    _fill(call.world, call.organization, asset, body)
     call.organization.assets[asset.id] = asset
     return views.asset(asset)
 
 
 @routes.add("PUT", "/{asset_id}")
-def update_asset(world: World, call: Call) -> object:
+def update_asset(call: Call) -> object:
     asset = known(call.organization.assets, call.path["asset_id"])
     body = call.json()
     asset.name = optional_text(body, "name") or asset.name
-    _fill(world, call.organization, asset, body)
-    asset.updated_at = world.now()
+    _fill(call.world, call.organization, asset, body)
+    asset.updated_at = call.world.now()
     return views.asset(asset)
 
 
 @routes.add("DELETE", "/{asset_id}", status=204)
-def delete_asset(world: World, call: Call) -> object:
+def delete_asset(call: Call) -> object:
     asset = known(call.organization.assets, call.path["asset_id"])
     del call.organization.assets[asset.id]
     return None

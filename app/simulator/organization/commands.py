@@ -6,7 +6,6 @@ from app.simulator import machines, views
 from app.simulator.calls import SUCCESS, Call, Refusal, known, optional_object, optional_text, page
 from app.simulator.records import JsonObject
 from app.simulator.routing import Routes
-from app.simulator.world import World
 
 routes = Routes("organization", "/core/v1/organization/devices/{device_id}/commands")
 
@@ -15,36 +14,36 @@ SELECTORS = ("command", "name", "friendly_name")
 
 
 @routes.add("POST", status=201)
-def send_command(world: World, call: Call) -> object:
+def send_command(call: Call) -> object:
     device = known(call.organization.devices, call.path["device_id"])
     body = call.json()
     params = optional_object(body, "extra_params") or {}
     file_id = optional_text(body, "file_id")
-    command = world.send(device, call.organization.name, _selector(body), params, file_id)
+    command = call.world.send(device, call.organization.name, _selector(body), params, file_id)
     if command is None:
         raise Refusal(422, "Either a valid command or friendly_name is required")
-    machines.nudge(world, device)
+    machines.nudge(call.world, device)
     return views.command(command)
 
 
 @routes.add("GET")
-def get_commands(world: World, call: Call) -> object:
+def get_commands(call: Call) -> object:
     device = known(call.organization.devices, call.path["device_id"])
     status = call.choice("status", STATUSES)
     newest_first = reversed(device.commands)
     rows = newest_first if status is None else (row for row in newest_first if row.status == status)
-    return page(world, call, rows, views.command, most=500)
+    return page(call, rows, views.command, most=500)
 
 
 @routes.add("DELETE", "/{command_id}")
-def cancel_command(world: World, call: Call) -> object:
+def cancel_command(call: Call) -> object:
     device = known(call.organization.devices, call.path["device_id"])
-    command = world.commands.get(call.path["command_id"])
+    command = call.world.commands.get(call.path["command_id"])
     if command is None or command.device is not device:
         raise Refusal(404, "Errors::NotFound")
     if not command.open:
         raise Refusal(422, f"Cannot move from {command.status} to aborted")
-    world.move(command, "aborted")
+    call.world.move(command, "aborted")
     return SUCCESS
 
 

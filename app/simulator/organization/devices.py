@@ -24,50 +24,49 @@ LARGEST_GROUP = 4
 
 
 @routes.add("GET")
-def get_devices(world: World, call: Call) -> object:
+def get_devices(call: Call) -> object:
     rows = call.organization.devices.values()
     space = space_filter(call)
     if space is not None:
         rows = [device for device in rows if device.space is not None and device.space.within(space)]
-    return page(world, call, rows, views.device_row)
+    return page(call, rows, views.device_row)
 
 
 @routes.add("GET", "/histories")
-def get_histories(world: World, call: Call) -> object:
+def get_histories(call: Call) -> object:
     end = call.integer("to")
-    last = world.now() if end is None else world.clock.until(end)
+    last = call.world.now() if end is None else call.world.clock.until(end)
     start = call.integer("from")
     first = (last if end is None else end) - 7 * 86400 if start is None else start
     if (last if end is None else end) - first > LONGEST_WINDOW_SECONDS + 60:
         raise Refusal(422, "The time range is limited to 31 days")
-    rows = histories.rows(world, _devices_wanted(call), first, last)
+    rows = histories.rows(call.world, _devices_wanted(call), first, last)
     return page(
-        world,
         call,
         rows,
-        lambda row: views.history_row(world.id_of(f"{row[1].id}/{row[0]}"), *row),
+        lambda row: views.history_row(call.world.id_of(f"{row[1].id}/{row[0]}"), *row),
         most=1000,
     )
 
 
 @routes.add("POST", "/claim")
-def claim_device(world: World, call: Call) -> object:
+def claim_device(call: Call) -> object:
     body = call.json()
     space = space_of(call.organization, body.get("space_id"))
     name = optional_text(body, "name")
-    device = _claimable(world, body)
-    world.claim(device, call.organization, space, name)
-    world.notify("claimed_device", device)
+    device = _claimable(call.world, body)
+    call.world.claim(device, call.organization, space, name)
+    call.world.notify("claimed_device", device)
     return views.device_whole(device)
 
 
 @routes.add("GET", "/{device_id}")
-def get_device(world: World, call: Call) -> object:
+def get_device(call: Call) -> object:
     return views.device_whole(known(call.organization.devices, call.path["device_id"]))
 
 
 @routes.add("PATCH", "/{device_id}")
-def update_device(world: World, call: Call) -> object:
+def update_device(call: Call) -> object:
     device = known(call.organization.devices, call.path["device_id"])
     body = call.json()
     configuration = optional_object(body, "configuration")
@@ -81,19 +80,19 @@ def update_device(world: World, call: Call) -> object:
     if configuration is not None:
         device.config = configuration
         device.config_version += 1
-        device.config_updated_at = world.now()
+        device.config_updated_at = call.world.now()
     device.info_version += 1
     return views.device_whole(device)
 
 
 @routes.add("DELETE", "/{device_id}")
-def delete_device(world: World, call: Call) -> object:
-    world.forget(known(call.organization.devices, call.path["device_id"]))
+def delete_device(call: Call) -> object:
+    call.world.forget(known(call.organization.devices, call.path["device_id"]))
     return SUCCESS
 
 
 @routes.add("POST", "/{device_id}/move")
-def move_device(world: World, call: Call) -> object:
+def move_device(call: Call) -> object:
     device = known(call.organization.devices, call.path["device_id"])
     space = space_of(call.organization, call.json().get("space_id"))
     if _customer(device.space) is not _customer(space):
@@ -104,7 +103,7 @@ def move_device(world: World, call: Call) -> object:
 
 
 @routes.add("POST", "/{device_id}/merge")
-def merge_device(world: World, call: Call) -> object:
+def merge_device(call: Call) -> object:
     primary = known(call.organization.devices, call.path["device_id"])
     shadows = [known(call.organization.devices, one) for one in text_list(call.json(), "with_device_ids")]
     if not shadows or primary.primary is not None or any(one is primary or one.shadows for one in shadows):
@@ -119,7 +118,7 @@ def merge_device(world: World, call: Call) -> object:
 
 
 @routes.add("POST", "/{device_id}/split")
-def split_device(world: World, call: Call) -> object:
+def split_device(call: Call) -> object:
     primary = known(call.organization.devices, call.path["device_id"])
     shadow = primary.shadows.get(str(call.json().get("shadow_device_id")))
     if shadow is None:
@@ -129,13 +128,13 @@ def split_device(world: World, call: Call) -> object:
 
 
 @routes.add("POST", "/{device_id}/suspend_incidents")
-def suspend_incidents(world: World, call: Call) -> object:
+def suspend_incidents(call: Call) -> object:
     known(call.organization.devices, call.path["device_id"]).incidents_suspended = True
     return SUCCESS
 
 
 @routes.add("POST", "/{device_id}/resume_incidents")
-def resume_incidents(world: World, call: Call) -> object:
+def resume_incidents(call: Call) -> object:
     known(call.organization.devices, call.path["device_id"]).incidents_suspended = False
     return SUCCESS
 

@@ -22,64 +22,64 @@ MAC = re.compile(r"(?:[0-9a-f]{2}[:-]?){5}[0-9a-f]{2}", re.IGNORECASE)
 
 
 @routes.add("GET", "/edges")
-def get_edges(world: World, call: Call) -> object:
-    return page(world, call, call.organization.edges.values(), views.edge)
+def get_edges(call: Call) -> object:
+    return page(call, call.organization.edges.values(), views.edge)
 
 
 @routes.add("POST", "/edge/devices/start_ping", status=204)
 @routes.add("POST", "/edges/devices/start_ping", status=204)
-def start_ping(world: World, call: Call) -> object:
+def start_ping(call: Call) -> object:
     body = call.json()
     edge = _edge(call.organization, body.get("proxy_id"))
     address = _address(body)
-    edge.pings[address] = EdgeJob(world.clock.elapsed + JOB_SECONDS, _outcome(address))
+    edge.pings[address] = EdgeJob(call.world.clock.elapsed + JOB_SECONDS, _outcome(address))
     return None
 
 
 @routes.add("GET", "/edge/devices/get_ping_status")
 @routes.add("GET", "/edges/devices/get_ping_status")
-def get_ping_status(world: World, call: Call) -> object:
+def get_ping_status(call: Call) -> object:
     edge = _edge(call.organization, call.text("proxy_id"))
-    return {"status": _look(world, edge.pings.get(call.text("device_ip") or ""))}
+    return {"status": _look(call.world, edge.pings.get(call.text("device_ip") or ""))}
 
 
 @routes.add("POST", "/edge/devices/start_claim", status=204)
 @routes.add("POST", "/edges/devices/start_claim", status=204)
-def start_claim(world: World, call: Call) -> object:
+def start_claim(call: Call) -> object:
     body = call.json()
     edge = _edge(call.organization, body.get("proxy_id"))
     address = _address(body)
-    model = world.models.get(str(body.get("device_model_id")))
+    model = call.world.models.get(str(body.get("device_model_id")))
     if model is None or not model.edge:
         raise Refusal(422, "Model not found")
     if body.get("space_id") is not None:
         space_of(call.organization, body["space_id"])
     if (mac := optional_text(body, "mac")) is not None and not MAC.fullmatch(mac):
         raise Refusal(422, "Mac is invalid")
-    if not body.get("skip_connectivity_check") and not _answered(world, edge, address):
+    if not body.get("skip_connectivity_check") and not _answered(call.world, edge, address):
         raise Refusal(422, "Device is not reachable")
     optional_object(body, "custom_parameters")
-    edge.claims[address] = EdgeJob(world.clock.elapsed + JOB_SECONDS, _outcome(address), body)
-    world.clock.schedule(JOB_SECONDS, partial(_claim, world, call.organization, edge, edge.claims[address]))
+    edge.claims[address] = EdgeJob(call.world.clock.elapsed + JOB_SECONDS, _outcome(address), body)
+    call.world.clock.schedule(JOB_SECONDS, partial(_claim, call.world, call.organization, edge, edge.claims[address]))
     return None
 
 
 @routes.add("GET", "/edge/devices/get_claim_status")
 @routes.add("GET", "/edges/devices/get_claim_status")
-def get_claim_status(world: World, call: Call) -> object:
+def get_claim_status(call: Call) -> object:
     edge = _edge(call.organization, call.text("proxy_id"))
-    return {"result": _look(world, edge.claims.get(call.text("device_ip") or ""))}
+    return {"result": _look(call.world, edge.claims.get(call.text("device_ip") or ""))}
 
 
 @routes.add("POST", "/edge/devices/{device_id}/update_hostname")
 @routes.add("POST", "/edges/devices/{device_id}/update_hostname")
-def update_hostname(world: World, call: Call) -> object:
+def update_hostname(call: Call) -> object:
     device = known(call.organization.devices, call.path["device_id"])
     body = call.json()
     if not body.get("device_ip"):
         raise Refusal(400, "Must provide device ip")
     address = _address(body)
-    reachable = any(_answered(world, edge, address) for edge in call.organization.edges.values())
+    reachable = any(_answered(call.world, edge, address) for edge in call.organization.edges.values())
     if not body.get("skip_connectivity_check") and not reachable:
         raise Refusal(400, "Device is not reachable")
     device.host_address = address

@@ -5,7 +5,6 @@ from app.simulator.calls import SUCCESS, Call, known, page
 from app.simulator.organization.devices import space_filter
 from app.simulator.records import PRIORITIES, Incident
 from app.simulator.routing import Routes
-from app.simulator.world import World
 
 routes = Routes("organization", "/core/v1/organization/incidents")
 
@@ -13,18 +12,18 @@ WEEK_SECONDS = 7 * 86400
 
 
 @routes.add("GET")
-def get_incidents(world: World, call: Call) -> object:
+def get_incidents(call: Call) -> object:
     start, end = call.integer("from"), call.integer("to")
-    last = world.now() if end is None else world.clock.until(end)
+    last = call.world.now() if end is None else call.world.clock.until(end)
     first = last - WEEK_SECONDS if start is None else start
     found = [row for row in _wanted(call) if first <= row.created_at <= last]
     found.sort(key=lambda row: (-row.created_at, row.id))
-    return page(world, call, found, views.incident, most=500)
+    return page(call, found, views.incident, most=500)
 
 
 @routes.add("DELETE", "/{id}")
-def delete_incident(world: World, call: Call) -> object:
-    world.close_incident(known(call.organization.incidents, call.path["id"]))
+def delete_incident(call: Call) -> object:
+    call.world.close_incident(known(call.organization.incidents, call.path["id"]))
     return SUCCESS
 
 

@@ -3,20 +3,19 @@
 from app.simulator.calls import Call
 from app.simulator.clock import iso
 from app.simulator.routing import Routes
-from app.simulator.world import World
 
 routes = Routes("organization", "/core/v1/organization/info")
 
 
 @routes.add("GET")
-def get_organization_info(world: World, call: Call) -> object:
+def get_organization_info(call: Call) -> object:
     organization = call.organization
     return {
         "id": organization.id,
         "name": organization.name,
         "created_at": iso(organization.created_at),
         "lab": organization.lab,
-        "partner": world.partner.name if world.partner else None,
+        "partner": call.world.partner.name if call.world.partner else None,
         "domain": "https://portal.example.invalid",
         "mobile_domain": "https://mobile.example.invalid",
         "pricing_plan": organization.pricing_plan,

@@ -4,7 +4,6 @@ from app.simulator import views
 from app.simulator.calls import Call, Refusal, page
 from app.simulator.records import License
 from app.simulator.routing import Routes
-from app.simulator.world import World
 
 routes = Routes("organization", "/core/v1/organization/licenses")
 
@@ -12,11 +11,11 @@ STATES = frozenset(("available", "inuse", "remove", "error", "disabled", "renew"
 
 
 @routes.add("GET")
-def get_licenses(world: World, call: Call) -> object:
-    partner = {"id": world.partner.id, "name": world.partner.name} if world.partner else {}
+def get_licenses(call: Call) -> object:
+    partner = {"id": call.world.partner.id, "name": call.world.partner.name} if call.world.partner else {}
     rows = [row for row in call.organization.licenses.values() if _matches(row, call)]
     rows.sort(key=lambda row: (-row.created_at, row.id))
-    return page(world, call, rows, lambda row: views.license_row(row, partner))
+    return page(call, rows, lambda row: views.license_row(row, partner))
 
 
 def _matches(row: License, call: Call) -> bool:

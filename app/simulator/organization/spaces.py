@@ -14,13 +14,12 @@ from app.simulator.calls import (
 )
 from app.simulator.records import Organization, Space
 from app.simulator.routing import Routes
-from app.simulator.world import World
 
 routes = Routes("organization", "/core/v1/organization/spaces")
 
 
 @routes.add("GET")
-def get_spaces(world: World, call: Call) -> object:
+def get_spaces(call: Call) -> object:
     space_id, parent_id = call.integer("id"), call.integer("parent_id")
     name, space_type, part = call.text("name"), call.text("space_type"), call.text("path_includes")
     before, after = call.moment("created_before"), call.moment("created_after")
@@ -35,11 +34,11 @@ def get_spaces(world: World, call: Call) -> object:
         and (before is None or space.created_at <= before)
         and (after is None or space.created_at >= after)
     )
-    return page(world, call, rows, views.space)
+    return page(call, rows, views.space)
 
 
 @routes.add("POST", "/find_or_create")
-def find_or_create_space(world: World, call: Call) -> object:
+def find_or_create_space(call: Call) -> object:
     body = call.json()
     space = _parent(call.organization, body.get("parent_id"))
     config = optional_object(body, "config") or {}
@@ -48,32 +47,32 @@ def find_or_create_space(world: World, call: Call) -> object:
     for name in names:
         child = _child(space, name)
         found = child is not None
-        space = child or world.add_space(call.organization, name, space, "space", world.now())
+        space = child or call.world.add_space(call.organization, name, space, "space", call.world.now())
     if not found:
         space.config = config
     return views.space(space) | {"found": found}
 
 
 @routes.add("GET", "/{space_id}")
-def get_space(world: World, call: Call) -> object:
+def get_space(call: Call) -> object:
     return views.space(space_in_path(call))
 
 
 @routes.add("POST")
-def create_space(world: World, call: Call) -> object:
+def create_space(call: Call) -> object:
     body = call.json()
     name = required_text(body, "name")
     parent = _parent(call.organization, body.get("parent_id"))
     config = optional_object(body, "config") or {}
     _check_name(parent, name, None)
-    space = world.add_space(call.organization, name, parent, "space", world.now())
+    space = call.world.add_space(call.organization, name, parent, "space", call.world.now())
     space.config = config
     return views.space(space)
 
 
 @routes.add("PATCH", "/{space_id}")
 @routes.add("PUT", "/{space_id}")
-def update_space(world: World, call: Call) -> object:
+def update_space(call: Call) -> object:
     space = space_in_path(call)
     body = call.json()
     name = optional_text(body, "name") or space.name
@@ -91,7 +90,7 @@ def update_space(world: World, call: Call) -> object:
 
 
 @routes.add("DELETE", "/{space_id}")
-def delete_space(world: World, call: Call) -> object:
+def delete_space(call: Call) -> object:
     space = space_in_path(call)
     occupied = any(device.space is space for device in call.organization.devices.values())
     if space.parent is None or space.children or occupied:

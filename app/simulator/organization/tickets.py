@@ -10,31 +10,31 @@ routes = Routes("organization", "/core/v1/organization/tickets")
 
 
 @routes.add("GET")
-def get_tickets(world: World, call: Call) -> object:
+def get_tickets(call: Call) -> object:
     return [views.ticket(row) for row in call.organization.tickets.values() if row.status == "open"]
 
 
 @routes.add("GET", "/{ticket_id}")
-def get_ticket(world: World, call: Call) -> object:
+def get_ticket(call: Call) -> object:
     return views.ticket_whole(known(call.organization.tickets, call.path["ticket_id"]))
 
 
 @routes.add("PUT", "/{ticket_id}")
-def update_ticket(world: World, call: Call) -> object:
+def update_ticket(call: Call) -> object:
     ticket = known(call.organization.tickets, call.path["ticket_id"])
     change(ticket, call.json())
     return views.ticket_whole(ticket)
 
 
 @routes.add("POST", "/{ticket_id}/message")
-def send_message(world: World, call: Call) -> object:
+def send_message(call: Call) -> object:
     ticket = known(call.organization.tickets, call.path["ticket_id"])
-    say(world, ticket, required_text(call.json(), "message"), call.organization.name, "organization")
+    say(call.world, ticket, required_text(call.json(), "message"), call.organization.name, "organization")
     return SUCCESS
 
 
 @routes.add("POST", "/{ticket_id}/resolved")
-def mark_resolved(world: World, call: Call) -> object:
+def mark_resolved(call: Call) -> object:
     resolve(known(call.organization.tickets, call.path["ticket_id"]))
     return SUCCESS
 
