@@ -1,15 +1,24 @@
 """The PostgreSQL engine and its sessions."""
 
+import asyncpg
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
+
+AWAY = (OSError, TimeoutError, OperationalError, InterfaceError, NoFreeConnection, asyncpg.PostgresError)
+"""What is raised while PostgreSQL is away, restarts, or has no connection to spare."""
 
 
 class Table(DeclarativeBase):
     """What all tables share; migrations compare the database with its metadata."""
 
 
-def open_engine(url: str) -> AsyncEngine:
-    """An engine whose connections are checked before use, so that a restarted PostgreSQL costs no request."""
+def open_engine(url: str, *, for_worker: bool = False) -> AsyncEngine:
+    """An engine whose connections are checked before use, so that a restarted PostgreSQL costs no request.
+
+    Row-level security shows a connection the rows of the tenant set in its transaction; a worker's shows all.
+    """
     return create_async_engine(
         asyncpg_url(url),
         pool_size=10,
@@ -17,7 +26,11 @@ def open_engine(url: str) -> AsyncEngine:
         pool_timeout=5,
         pool_pre_ping=True,
         hide_parameters=True,
-        connect_args={"timeout": 5, "command_timeout": 30},
+        connect_args={
+            "timeout": 5,
+            "command_timeout": 30,
+            "server_settings": {"app.worker": "on" if for_worker else "off"},
+        },
     )
 
 

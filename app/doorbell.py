@@ -48,9 +48,7 @@ def hasty_pool(url: str) -> ArqRedis:
 
 def _arq(url: str, **options: Any) -> ArqRedis:
     pool = ConnectionPool.from_url(url, **options)  # pyright: ignore[reportUnknownMemberType]
-    return ArqRedis(
-        pool_or_conn=pool, job_serializer=as_json, job_deserializer=json.loads, default_queue_name=QUEUE
-    )
+    return ArqRedis(pool_or_conn=pool, job_serializer=as_json, job_deserializer=json.loads, default_queue_name=QUEUE)
 
 
 class Doorbell:

@@ -11,14 +11,20 @@ Problem
 ├── NotFound                  404  not_found
 ├── MethodNotAllowed          405  method_not_allowed
 ├── BodyTimeout               408  body_timeout
+├── TaskEnded                 409  task_ended
+├── RequestUnderWay           409  idempotency_in_progress
 ├── BodyTooLarge              413  body_too_large
 ├── UnsupportedMediaType      415  unsupported_media_type
 ├── UnknownHost               421  unknown_host
 ├── InvalidInput              422  invalid_input
+├── IdempotencyConflict       422  idempotency_conflict
 ├── ConfirmationNeeded        428  confirmation_needed
 ├── RateLimited               429  rate_limit
-│   └── DeviceBusy            429  device_rate_limit
+│   ├── DeviceBusy            429  device_rate_limit
+│   └── TooManyTasks          429  too_many_tasks
 ├── Unforeseen                500  internal_error
+├── CredentialsUnavailable    500  credentials_unavailable in a task: its sealed key is gone
+├── PartlyDone                500  partly_done             in a task: some of its children did not end well
 ├── ServiceUnavailable        503  service_unavailable
 └── UpstreamProblem                                        the cloud's answer, or its absence
     ├── UpstreamRefused       4xx  xyte_forbidden, xyte_not_found, xyte_conflict, xyte_invalid, xyte_refused
@@ -165,6 +171,22 @@ class ConfirmationNeeded(Problem):
         return {"confirm": self.confirm}
 
 
+class TaskEnded(Problem):
+    status = 409
+    title = "The task has ended"
+    error = "task_ended"
+
+
+class RequestUnderWay(Problem):
+    status = 409
+    title = "The same request is under way"
+    error = "idempotency_in_progress"
+
+    def __init__(self) -> None:
+        detail = "A request with this Idempotency-Key is being carried out. Ask again in a moment for its answer."
+        super().__init__(detail, headers={"Retry-After": "1"})
+
+
 class BodyTooLarge(Problem):
     status = 413
     title = "Body too large"
@@ -220,6 +242,15 @@ def invalid(mistakes: Sequence[Mapping[str, Any]]) -> InvalidInput:
     return InvalidInput(summary or "The input is not valid.", errors)
 
 
+class IdempotencyConflict(Problem):
+    status = 422
+    title = "Idempotency key used before"
+    error = "idempotency_conflict"
+
+    def __init__(self) -> None:
+        super().__init__("This idempotency key came before with another request. Use a new one for a new request.")
+
+
 class RateLimited(Problem):
     status = 429
     title = "Too many requests"
@@ -238,9 +269,24 @@ class DeviceBusy(RateLimited):
     error = "device_rate_limit"
 
 
+class TooManyTasks(RateLimited):
+    title = "Too many unfinished tasks"
+    error = "too_many_tasks"
+
+
 class Unforeseen(Problem):
     def __init__(self) -> None:
         super().__init__("Something went wrong here. The request id finds it in the log.")
+
+
+class CredentialsUnavailable(Problem):
+    title = "The task's key is gone"
+    error = "credentials_unavailable"
+
+
+class PartlyDone(Problem):
+    title = "Not everything was done"
+    error = "partly_done"
 
 
 class ServiceUnavailable(Problem):

@@ -6,6 +6,7 @@ import time
 from collections import OrderedDict, deque
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
@@ -50,7 +51,7 @@ class Gcra:
     """
 
     def __init__(self, redis: Redis, replicas: int) -> None:
-        self.redis = redis
+        self._redis: Any = redis  # its commands are typed for both worlds at once
         self.replicas = replicas
         self.degraded = False
         self._retry_at = 0.0
@@ -104,8 +105,8 @@ class Gcra:
 
     async def _run(self, buckets: int, arguments: list[str | float]) -> list[tuple[int, int, int, int]]:
         if self._sha is None:
-            self._sha = str(await self.redis.script_load(LUA))
-        return await self.redis.execute_command("EVALSHA", self._sha, buckets, *arguments)
+            self._sha = str(await self._redis.script_load(LUA))
+        return await self._redis.execute_command("EVALSHA", self._sha, buckets, *arguments)
 
     def _take_locally(self, bucket: str, rate: Rate) -> Decision:
         part = rate.shared_by(self.replicas)
@@ -121,5 +122,5 @@ class Gcra:
         spare = part.interval_us * part.burst - (full - now)
         wait = 0.0 if allowed else after - now - part.interval_us * part.burst
         return Decision(
-            allowed, int(spare // part.interval_us), math.ceil(wait / 1e6), math.ceil((full - now) / 1e6), part
+            allowed, int((spare + 1) // part.interval_us), math.ceil(wait / 1e6), math.ceil((full - now) / 1e6), part
         )

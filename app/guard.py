@@ -70,8 +70,9 @@ class Guard:
         if "content-length" in headers or "transfer-encoding" in headers:
             body = await self._body(receive, headers)
             scope["state"]["body"] = body
-            if "json" in headers.get("content-type", "") and (flaw := flaw_of(body)):
-                scope["state"]["flaw"] = InvalidInput(flaw)  # said by whoever admits the caller, for the key comes first
+            # a flaw is said by whoever admits the caller, for the key comes first
+            if "json" in headers.get("content-type", "").lower() and (flaw := flaw_of(body)):
+                scope["state"]["flaw"] = InvalidInput(flaw)
             receive = replayed(body, receive)
         await self.app(scope, receive, send)
 
@@ -237,6 +238,6 @@ def log_request(scope: Scope, status: int, seconds: float) -> None:
         "status": status or 499,
         "ms": round(seconds * 1000, 1),
         "key_id": caller.key_id if caller else None,
-        "outcome": state.get("outcome") or HTTPStatus(status or 200).phrase,
+        "outcome": state.get("outcome") or (HTTPStatus(status).phrase if status else "Client Closed Request"),
     }
     logger.info("request", extra=line)

@@ -21,8 +21,8 @@ class Part(BaseModel):
     """One thing the service leans on."""
 
     status: Literal["ok", "failing"]
-    latency_ms: float | None = Field(None, description="How long it took to answer; absent while it fails.")
-    reason: str | None = Field(None, description="What follows from its failing.")
+    latency_ms: float | None = Field(default=None, description="How long it took to answer; absent while it fails.")
+    reason: str | None = Field(default=None, description="What follows from its failing.")
 
 
 class Health(BaseModel):
@@ -64,7 +64,8 @@ async def look(resources: OpenResources) -> Readiness:
 
 
 async def ask_redis(resources: OpenResources) -> None:
-    await resources.redis.execute_command("PING")
+    redis: Any = resources.redis
+    await redis.ping()
 
 
 async def ask_postgres(resources: OpenResources) -> None:

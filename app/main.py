@@ -1,7 +1,7 @@
 """The API process: one application, and what is mounted on it."""
 
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any
@@ -108,7 +108,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 @asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
     """Open what outlives a request; then take the start-up's objects out of the garbage collector's sight."""
     async with open_resources(app.state.settings) as resources, app.state.mcp.running():
         app.state.resources = resources

@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -17,7 +17,9 @@ from starlette.requests import HTTPConnection
 
 from app.budget import TenantBudget
 from app.db import open_engine
+from app.doorbell import Doorbell
 from app.gcra import Gcra
+from app.seal import Seal
 from app.settings import Settings
 from app.xyte.client import Cloud
 
@@ -31,6 +33,8 @@ class Resources:
     redis: Redis
     cloud: Cloud
     gcra: Gcra
+    doorbell: Doorbell
+    seal: Seal
     tenants: dict[str, str] = field(default_factory=dict[str, str])
     resolved_at: dict[str, float] = field(default_factory=dict[str, float])
     sessions: async_sessionmaker[AsyncSession] = field(init=False)
@@ -46,8 +50,8 @@ class Resources:
 
 @asynccontextmanager
 async def open_resources(
-    settings: Settings, *, transport: httpx.AsyncBaseTransport | None = None
-) -> AsyncIterator[Resources]:
+    settings: Settings, *, transport: httpx.AsyncBaseTransport | None = None, for_worker: bool = False
+) -> AsyncGenerator[Resources, None]:
     """Open them lazily connecting, and close them all; tests give the transport that leads to their cloud."""
     redis = open_redis(settings.redis_url)
     gcra = Gcra(redis, settings.replicas)
@@ -61,10 +65,13 @@ async def open_resources(
         timeout_s=settings.xyte_timeout_s,
         answer_limit_bytes=settings.xyte_answer_limit_bytes,
     )
-    engine = open_engine(settings.database_url)
+    engine = open_engine(settings.database_url, for_worker=for_worker)
+    doorbell = Doorbell(settings.redis_url, redis, through_arq=settings.tasks_wakeup == "arq")
+    seal = Seal([key.get_secret_value() for key in settings.sealing_keys])
     try:
-        yield Resources(settings, engine, redis, cloud, gcra, tenants)
+        yield Resources(settings, engine, redis, cloud, gcra, doorbell, seal, tenants)
     finally:
+        await doorbell.close()
         await gcra.close()
         await cloud.transport.aclose()
         await redis.aclose()

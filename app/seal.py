@@ -55,7 +55,9 @@ class Seal:
         """The text, if the ring has its key and it belongs to what it is bound to."""
         cipher = self._ring.get(sealed.key_id)
         if cipher is None:
-            raise CredentialsUnavailable("The key that came with the task was sealed by a key no longer in SEALING_KEYS.")
+            raise CredentialsUnavailable(
+                "The key that came with the task was sealed by a key no longer in SEALING_KEYS."
+            )
         try:
             return cipher.decrypt(sealed.nonce, sealed.ciphertext, binding.under(sealed.key_id)).decode()
         except InvalidTag:

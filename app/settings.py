@@ -25,64 +25,82 @@ class Settings(BaseSettings):
         description="32 bytes each in base64: the first seals callers' keys while their tasks live, all of them open.",
     )
 
-    xyte_base_url: str = Field("https://hub.xyte.io", description="The one host that organization and partner keys are sent to.")
-    xyte_entry_url: str = Field("https://entry.xyte.io", description="Where devices register (Device API).")
+    xyte_base_url: str = Field(
+        default="https://hub.xyte.io", description="The one host that organization and partner keys are sent to."
+    )
+    xyte_entry_url: str = Field(default="https://entry.xyte.io", description="Where devices register (Device API).")
     xyte_device_hub_url: str = Field(
-        "https://hub.xyte.io",
+        default="https://hub.xyte.io",
         description="Where devices talk to (Device API). It varies by region: set the hub_url that registration answers.",
     )
-    xyte_timeout_s: float = Field(15.0, gt=0, description="For one call to the cloud, body and retries included.")
-    xyte_answer_limit_bytes: int = Field(5 * 1024 * 1024, gt=0, description="A longer answer of the cloud is refused.")
-    xyte_connections: int = Field(500, gt=0, description="Open connections to the cloud per process.")
+    xyte_timeout_s: float = Field(
+        default=15.0, gt=0, description="For one call to the cloud, body and retries included."
+    )
+    xyte_answer_limit_bytes: int = Field(
+        default=5 * 1024 * 1024, gt=0, description="A longer answer of the cloud is refused."
+    )
+    xyte_connections: int = Field(default=500, gt=0, description="Open connections to the cloud per process.")
     xyte_budget_per_minute: int = Field(
-        600, gt=0, description="Calls per key and minute towards Xyte once Xyte has said 429; halved each time it does."
+        default=600,
+        gt=0,
+        description="Calls per key and minute towards Xyte once Xyte has said 429; halved each time it does.",
     )
 
-    rate_limit_per_minute: int = Field(60, gt=0, description="Requests per key and minute, over all replicas.")
-    rate_limit_burst: int = Field(60, gt=0, description="How many of them may come at once.")
-    device_commands_per_minute: int = Field(10, gt=0, description="Commands per device and minute.")
-    replicas: int = Field(1, gt=0, description="Each replica allows limit / replicas while Redis is away.")
+    rate_limit_per_minute: int = Field(default=60, gt=0, description="Requests per key and minute, over all replicas.")
+    rate_limit_burst: int = Field(default=60, gt=0, description="How many of them may come at once.")
+    device_commands_per_minute: int = Field(default=10, gt=0, description="Commands per device and minute.")
+    replicas: int = Field(default=1, gt=0, description="Each replica allows limit / replicas while Redis is away.")
 
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
-        ("localhost", "127.0.0.1", "[::1]"), description="Names in the Host header that are answered; * is any."
+        default=("localhost", "127.0.0.1", "[::1]"), description="Names in the Host header that are answered; * is any."
     )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Origins of other sites whose pages may call, such as https://console.example.com."
+        default=(), description="Origins of other sites whose pages may call, such as https://console.example.com."
     )
-    body_limit_bytes: int = Field(1024 * 1024, gt=0, description="A longer request is refused with 413.")
-    body_timeout_s: float = Field(10.0, gt=0, description="A request body has to arrive within this time.")
-    json_depth: int = Field(32, gt=0, description="How deeply a request's JSON may be nested.")
+    body_limit_bytes: int = Field(default=1024 * 1024, gt=0, description="A longer request is refused with 413.")
+    body_timeout_s: float = Field(default=10.0, gt=0, description="A request body has to arrive within this time.")
+    json_depth: int = Field(default=32, gt=0, description="How deeply a request's JSON may be nested.")
 
     mcp_toolsets: Annotated[tuple[str, ...], NoDecode] = Field(
-        ("all",), description="Toolsets that requests may choose from; all is every one but device."
+        default=("all",), description="Toolsets that requests may choose from; all is every one but device."
     )
-    mcp_exclude_tools: Annotated[tuple[str, ...], NoDecode] = Field((), description="Tools that nobody gets.")
-    mcp_read_only: bool = Field(False, description="Offer only tools that change nothing.")
+    mcp_exclude_tools: Annotated[tuple[str, ...], NoDecode] = Field(default=(), description="Tools that nobody gets.")
+    mcp_read_only: bool = Field(default=False, description="Offer only tools that change nothing.")
 
     tasks_wakeup: Literal["arq", "poll"] = Field(
-        "arq", description="What wakes the workers: arq over Redis, or PostgreSQL alone. The same on every process."
+        default="arq",
+        description="What wakes the workers: arq over Redis, or PostgreSQL alone. The same on every process.",
     )
-    tasks_at_once: int = Field(20, gt=0, description="Commands that one worker sends at a time.")
-    tasks_at_once_per_tenant: int = Field(20, gt=0, description="Commands of one tenant being sent, over all workers.")
-    tasks_open_per_tenant: int = Field(5_000, gt=0, description="Unfinished tasks a tenant may have.")
-    tasks_open_per_device: int = Field(200, gt=0, description="Unsent commands that may wait for one device.")
-    tasks_lease_s: float = Field(20.0, gt=0, description="A sender silent for so long is taken for dead.")
+    tasks_at_once: int = Field(default=20, gt=0, description="Commands that one worker sends at a time.")
+    tasks_at_once_per_tenant: int = Field(
+        default=20, gt=0, description="Commands of one tenant being sent, over all workers."
+    )
+    tasks_open_per_tenant: int = Field(default=5_000, gt=0, description="Unfinished tasks a tenant may have.")
+    tasks_open_per_device: int = Field(default=200, gt=0, description="Unsent commands that may wait for one device.")
+    tasks_lease_s: float = Field(default=20.0, gt=0, description="A sender silent for so long is taken for dead.")
     tasks_grace_s: float = Field(
         90.0, gt=0, description="A command that Xyte's list does not show so long after the sending was not taken."
     )
-    tasks_clock_skew_s: float = Field(5.0, ge=0, description="How far Xyte's clock may be behind PostgreSQL's.")
+    tasks_clock_skew_s: float = Field(default=5.0, ge=0, description="How far Xyte's clock may be behind PostgreSQL's.")
     tasks_marker: bool = Field(
-        False, description="Send a marker in friendly_name. Only where Xyte is known to give it back in its lists."
+        default=False,
+        description="Send a marker in friendly_name. Only where Xyte is known to give it back in its lists.",
     )
-    tasks_follow_s: float = Field(3600.0, gt=0, description="How long a command that Xyte took is followed to its end.")
-    tasks_follow_every_s: float = Field(1.0, gt=0, description="First wait between two looks; it grows to 15 seconds.")
-    tasks_drain_s: float = Field(25.0, ge=0, description="How long a worker that is stopped waits for what it sends.")
-    tasks_keep_days: int = Field(30, gt=0, description="How long finished tasks are kept.")
+    tasks_follow_s: float = Field(
+        default=3600.0, gt=0, description="How long a command that Xyte took is followed to its end."
+    )
+    tasks_follow_every_s: float = Field(
+        default=1.0, gt=0, description="First wait between two looks; it grows to 15 seconds."
+    )
+    tasks_drain_s: float = Field(
+        default=25.0, ge=0, description="How long a worker that is stopped waits for what it sends."
+    )
+    tasks_keep_days: int = Field(default=30, gt=0, description="How long finished tasks are kept.")
     environment: Literal["production", "test"] = "production"
-    crash_at: str = Field("", description="For tests: the step at which the process ends at once.")
+    crash_at: str = Field(default="", description="For tests: the step at which the process ends at once.")
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    public_url: str = Field("", description="Where callers reach this service; empty: what their request says.")
+    public_url: str = Field(default="", description="Where callers reach this service; empty: what their request says.")
 
     @field_validator("allowed_hosts", "cors_origins", "mcp_toolsets", "mcp_exclude_tools", mode="before")
     @classmethod

@@ -7,6 +7,7 @@ from alembic import context
 from sqlalchemy import Connection, pool
 from sqlalchemy.ext.asyncio import create_async_engine
 
+import app.tasks.models  # noqa: F401  Table.metadata then knows its tables
 from app.db import Table, asyncpg_url
 
 

@@ -97,7 +97,9 @@ async def resources(app: FastAPI, settings: Settings, cloud: respx.MockRouter) -
         await opened.redis.flushdb()
         async with opened.engine.begin() as connection:
             tables = await connection.scalars(
-                text("SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'")
+                text(
+                    "SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
+                )
             )
             if names := ", ".join(tables):
                 await connection.execute(text(f"TRUNCATE {names} CASCADE"))

@@ -43,9 +43,11 @@ async def ask(
     ending: bool = True,
 ) -> httpx.Response:
     """Send it, body piece by piece; without `ending` the rest of the body never comes."""
-    raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()] if isinstance(
-        headers, Mapping
-    ) else list(headers)
+    raw = (
+        [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
+        if isinstance(headers, Mapping)
+        else list(headers)
+    )
     if not any(name == b"host" for name, _ in raw):
         raw.append((b"host", b"localhost"))
     if key is not None:

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from mcp.server.context import ServerRequestContext
 from mcp.server.request_state import RequestStateSecurity
@@ -15,18 +15,25 @@ from mcp_types import (
 )
 from redis.exceptions import RedisError
 
+from starlette.requests import HTTPConnection
+
 from app.errors import ConfirmationNeeded, ServiceUnavailable
 from app.mcp.guidance import CONFIRMED
 from app.mcp.operations import Operation
 from app.resources import Resources
 from app.settings import Settings
 
-__all__ = ["CONFIRMED", "Asked", "security", "settle"]
+__all__ = ["CONFIRMED", "Asked", "request_of", "security", "settle"]
 
 VALID_S = 300
 QUESTION = "confirmation"
 
 Context = ServerRequestContext[Any, Any]
+
+
+def request_of(context: Context) -> HTTPConnection:
+    """The HTTP request that a message came with; every message of this transport does."""
+    return cast("HTTPConnection", context.request)
 
 
 class Asked(Exception):  # noqa: N818  it ends a call with a question, which is no error
@@ -42,7 +49,7 @@ def security(settings: Settings) -> RequestStateSecurity:
     return RequestStateSecurity(
         keys=[settings.key_pepper.get_secret_value()],
         ttl=VALID_S,
-        bind_principal=lambda context: context.request.scope["state"]["caller"].fingerprint,
+        bind_principal=lambda context: request_of(context).scope["state"]["caller"].fingerprint,
         audience="xyte",
     )
 

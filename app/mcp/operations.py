@@ -2,7 +2,7 @@
 
 import difflib
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -67,7 +67,7 @@ class Operation:
     def of(cls, route: RouteContext) -> "Operation":
         dependant: Dependant = route.dependant
         fields = [*dependant.path_params, *dependant.query_params, *dependant.body_params]
-        effect: Effect = (route.openapi_extra or {})["x-effect"]
+        effect: Effect = extra_of(route)["x-effect"]
         return cls(str(route.name), route, effect, tuple(Argument.of(field) for field in fields))
 
     async def call(self, values: Mapping[str, Any], given: Given) -> Any:
@@ -79,8 +79,8 @@ class Operation:
     @property
     def toolset(self) -> str:
         """The group it is chosen by: declared, or its tag."""
-        declared = (self.route.openapi_extra or {}).get("x-toolset")
-        return declared or str(self.route.tags[0]).lower().replace(" ", "_")
+        tag: str = self.route.tags[0]
+        return extra_of(self.route).get("x-toolset") or tag.lower().replace(" ", "_")
 
     def target(self, arguments: Mapping[str, Any]) -> str:
         """The value that names what a call changes: its last path parameter, else its first required argument."""
@@ -112,6 +112,11 @@ class Operation:
         return InvalidInput(problem.detail + takes, problem.errors)
 
 
+def extra_of(route: RouteContext) -> dict[str, Any]:
+    """What a route declares beyond OpenAPI."""
+    return route.openapi_extra or {}
+
+
 def unknown(name: str, allowed: list[str]) -> str:
     """What to say of an argument that does not exist."""
     near = difflib.get_close_matches(name, allowed, n=1)
@@ -128,7 +133,7 @@ async def resolve(dependant: Dependant, known: dict[Callable[..., Any], Any], st
         if make not in known:
             needs = await resolve(wanted, known, stack)
             if inspect.isasyncgenfunction(make):
-                manager = asynccontextmanager(cast("Callable[..., AsyncIterator[Any]]", make))(**needs)
+                manager = asynccontextmanager(cast("Callable[..., AsyncGenerator[Any, None]]", make))(**needs)
                 known[make] = await stack.enter_async_context(manager)
             else:
                 known[make] = await make(**needs)

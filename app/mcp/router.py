@@ -80,7 +80,7 @@ class OperationQuery(Sent):
     """What to look for."""
 
     query: str = Field(min_length=1, max_length=200, description="Words for what is to be done, such as: move device.")
-    limit: int = Field(5, ge=1, le=20, description="How many at most.")
+    limit: int = Field(default=5, ge=1, le=20, description="How many at most.")
 
 
 class OperationFound(BaseModel):

@@ -32,8 +32,9 @@ from starlette.requests import HTTPConnection
 from app import auth
 from app.errors import InvalidInput, NotOffered, Problem, Unforeseen
 from app.mcp import confirmation
+from app.mcp.confirmation import request_of
 from app.mcp.guidance import described, instructions_for
-from app.mcp.operations import Operation
+from app.mcp.operations import Operation, extra_of
 from app.mcp.results import Outcome, failed, planned, succeeded
 from app.mcp.router import get_catalogue, get_offer
 from app.mcp.selection import Catalogue, Offer
@@ -82,7 +83,8 @@ class GatewayMCP(FastApiMCP):
             on_call_tool=self._call_tool,
         )
         boundary = RequestStateBoundary(confirmation.security(self.settings), default_audience="xyte")
-        self.server.middleware += [masked, boundary]
+        self.server.middleware.append(masked)
+        self.server.middleware.append(boundary)
 
     def _tools(self, operations: Mapping[str, Operation]) -> list[Tool]:
         document = self.fastapi.openapi()
@@ -117,7 +119,7 @@ class GatewayMCP(FastApiMCP):
 
         try:
             era = "modern" if context.protocol_version >= "2026" else "legacy"
-            outcome = await self.call(context.request, params.name, params.arguments or {}, era, settle)
+            outcome = await self.call(request_of(context), params.name, params.arguments or {}, era, settle)
         except confirmation.Asked as asked:
             return asked.question
         return outcome.as_result()
@@ -190,33 +192,35 @@ def is_names(value: Any) -> bool:
 def operations_of(app: FastAPI) -> dict[str, Operation]:
     """Every route that declares an effect."""
     routes = [route for route in iter_route_contexts(app.routes) if isinstance(route.original_route, APIRoute)]
-    return {str(route.name): Operation.of(route) for route in routes if "x-effect" in (route.openapi_extra or {})}
+    return {str(route.name): Operation.of(route) for route in routes if "x-effect" in extra_of(route)}
 
 
 def output_schema(resolved: dict[str, Any], entry: dict[str, Any]) -> dict[str, Any] | None:
     """The schema of an operation's success."""
     responses: dict[str, Any] = resolved["paths"][entry["path"]][entry["method"]]["responses"]
-    success = next((response for status, response in responses.items() if status.startswith("2")), {})
-    return success.get("content", {}).get("application/json", {}).get("schema")
+    for status, response in responses.items():
+        if status.startswith("2"):
+            return response.get("content", {}).get("application/json", {}).get("schema")
+    return None
 
 
 def offer_of(context: Context) -> Offer:
     """What this request may see, as the transport found it."""
-    return context.request.scope["state"]["offer"]
+    return request_of(context).scope["state"]["offer"]
 
 
-async def masked(context: Context, call_next: CallNext) -> HandlerResult:
+async def masked(ctx: Context, call_next: CallNext) -> HandlerResult:
     """Let nothing but an MCPError or a refused parameter reach the SDK, which shows any other exception's text.
 
     The greeting gets the instructions for what this request may see.
     """
     try:
-        result = await call_next(context)
+        result = await call_next(ctx)
     except (MCPError, ValidationError):
         raise
     except Exception:
-        logger.exception("method failed", extra={"mcp_method": context.method})
+        logger.exception("method failed", extra={"mcp_method": ctx.method})
         raise MCPError(-32603, "Internal error. The request id finds it in the log.") from None
-    if context.method in GREETINGS and isinstance(result, Mapping):
-        return {**result, "instructions": instructions_for(offer_of(context))}
+    if ctx.method in GREETINGS and isinstance(result, Mapping):
+        return {**result, "instructions": instructions_for(offer_of(ctx))}
     return result

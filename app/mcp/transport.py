@@ -1,6 +1,6 @@
 """One stateless endpoint for both eras of the protocol; closes what the SDK leaves open."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, cast
 
@@ -32,7 +32,7 @@ class McpEndpoint:
         self._plain = StreamableHTTPSessionManager(gateway.server, stateless=True, json_response=True)
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def running(self) -> AsyncGenerator[None, None]:
         """The time in which requests are answered."""
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._streaming.run())

@@ -27,7 +27,7 @@ async def _try(client: httpx.AsyncClient, url: str, notice: JsonObject) -> bool:
         try:
             if (await client.post(url, json=notice, timeout=5)).is_success:
                 return True
-        except httpx.HTTPError:
+        except (httpx.HTTPError, httpx.InvalidURL):
             await asyncio.sleep(0)
     logger.warning("a notice to the vendor was not taken")
     return False

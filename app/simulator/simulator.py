@@ -67,18 +67,25 @@ class Simulator:
         self.world.clock.tick(seconds)
 
     async def run(self) -> None:
-        """Let time pass by itself, at the chosen speed, and send out notices."""
+        """Let time pass by itself, and tell the vendor what it wants to know."""
+        await asyncio.gather(self._pass_time(), self._send_notices())
+
+    async def _pass_time(self) -> None:
+        last = time.monotonic()
+        while True:
+            await asyncio.sleep(STEP_SECONDS)
+            now = time.monotonic()
+            try:
+                self.tick((now - last) * self.settings.speed)
+            except Exception:
+                logger.exception("a step of the simulated world failed")
+            last = now
+
+    async def _send_notices(self) -> None:
         async with httpx.AsyncClient() as client:
-            last = time.monotonic()
             while True:
                 await asyncio.sleep(STEP_SECONDS)
-                now = time.monotonic()
-                try:
-                    self.tick((now - last) * self.settings.speed)
-                    await deliver(self.world, client)
-                except Exception:
-                    logger.exception("a step of the simulated world failed")
-                last = now
+                await deliver(self.world, client)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

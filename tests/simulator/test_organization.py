@@ -138,7 +138,7 @@ async def test_an_incident_of_simulated_future_is_found_by_who_means_now(
 ) -> None:
     await harbor.post(f"/_simulator/devices/{projector.id}", json={"plugged": False})
     now = int(simulator.world.clock.wall())
-    simulator.tick(3600)
+    simulator.tick(200)
 
     rows = await items(harbor, "incidents", **{"from": now - 3600, "to": now, "status": "active"})
 

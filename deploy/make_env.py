@@ -1,0 +1,27 @@
+#!/usr/bin/env python3
+"""Write what compose.yaml needs, with fresh passwords: make_env.py DOMAIN > deploy/compose.env."""
+
+import os
+import secrets
+import stat
+import sys
+
+SECRETS = ("POSTGRES_PASSWORD", "REDIS_PASSWORD", "KEY_PEPPER", "GRAFANA_PASSWORD")
+
+
+def main(arguments: list[str]) -> int:
+    """Print the file; it is for the machine's owner alone, so nobody else may read what it is sent to."""
+    if len(arguments) != 1 or arguments[0].startswith("-"):
+        print("usage: make_env.py DOMAIN > deploy/compose.env", file=sys.stderr)
+        return 2
+    if not sys.stdout.isatty() and stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode):
+        os.fchmod(sys.stdout.fileno(), 0o600)
+    print(f"DOMAIN={arguments[0]}")
+    for name in SECRETS:
+        # Letters and digits only: they stand in URLs too.
+        print(f"{name}={secrets.token_hex(32)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
