@@ -14,7 +14,6 @@ from mcp_types import (
     InputRequiredResult,
 )
 from redis.exceptions import RedisError
-
 from starlette.requests import HTTPConnection
 
 from app.errors import ConfirmationNeeded, ServiceUnavailable

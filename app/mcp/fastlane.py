@@ -1,4 +1,4 @@
-"""The short way for what is asked most: plain `tools/call` and `tools/list`, without the SDK's machinery.
+"""The short way for what is asked most: greeting, plain `tools/list` and `tools/call`, without the SDK's machinery.
 
 Whatever is unusual goes to the SDK; a test holds both lanes to the same answers.
 """
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import orjson
-from mcp_types import ClientCapabilities, Implementation
+from mcp_types import ClientCapabilities, Implementation, InitializeRequestParams
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import Headers
@@ -31,22 +31,20 @@ class FastLane:
 
     def __init__(self, gateway: GatewayMCP) -> None:
         self._gateway = gateway
-        server = gateway.server
-        info = {
-            "name": server.name,
-            "title": server.title,
-            "version": server.version,
-            "description": server.description,
-        }
-        stamp = orjson.dumps({META + "serverInfo": info})
+        stamp = orjson.dumps({META + "serverInfo": gateway.server.server_info_stamp})
         self._ending = {"legacy": b"}}", "modern": b',"resultType":"complete","_meta":' + stamp + b"}}"}
 
     async def answer(self, scope: Scope, headers: Headers, message: Mapping[str, Any]) -> Response | None:
         """The answer to a plain request; none if it is not one."""
         method, params = message.get("method"), message.get("params", {})
         era = era_of(headers, message)
-        if era is None or "id" not in message:
+        if era is None:
             return None
+        if "id" not in message:
+            return Response(status_code=202) if method == "notifications/initialized" and era == "legacy" else None
+        if method == "initialize" and era == "legacy" and is_valid(InitializeRequestParams, params):
+            greeting = self._gateway.greeting(scope["state"]["offer"], params["protocolVersion"])
+            return self._response(message["id"], orjson.dumps(greeting)[1:-1], era)
         if method == "tools/list" and params.keys() <= PLAIN_LIST:
             return self._listed(scope, era, message["id"])
         if method == "tools/call" and params.keys() <= PLAIN_CALL:

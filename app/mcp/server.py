@@ -20,12 +20,15 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import (
     CallToolRequestParams,
     CallToolResult,
+    Implementation,
+    InitializeResult,
     InputRequiredResult,
     ListToolsResult,
     PaginatedRequestParams,
     Tool,
 )
 from mcp_types.methods import serialize_server_result
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, LATEST_HANDSHAKE_VERSION
 from pydantic import ValidationError
 from starlette.requests import HTTPConnection
 
@@ -105,6 +108,17 @@ class GatewayMCP(FastApiMCP):
         wire = serialize_server_result("tools/list", version, dumped)
         wire.pop("resultType", None)
         return wire
+
+    def greeting(self, offer: Offer, asked_version: str) -> dict[str, Any]:
+        """The answer to initialize as the SDK would serialize it."""
+        version = asked_version if asked_version in HANDSHAKE_PROTOCOL_VERSIONS else LATEST_HANDSHAKE_VERSION
+        result = InitializeResult(
+            protocol_version=version,
+            capabilities=self.server.create_initialization_options().capabilities,
+            server_info=Implementation.model_validate(self.server.server_info_stamp),
+            instructions=instructions_for(offer),
+        )
+        return serialize_server_result("initialize", version, result.model_dump(by_alias=True, mode="json"))
 
     async def _list_tools(self, context: Context, _params: PaginatedRequestParams | None) -> ListToolsResult:
         return ListToolsResult(tools=list(offer_of(context).tools))

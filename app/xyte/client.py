@@ -6,6 +6,7 @@ import random
 import re
 import time
 import unicodedata
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import ceil
@@ -45,6 +46,7 @@ PREFIXES: dict[Scope, str] = {
     "partner": "/core/v1/partner",
     "device": "/v1/devices",
 }
+GZIP = 16 + zlib.MAX_WBITS
 RETRIES = 2
 RETRIED_STATUSES = frozenset({429, 502, 503, 504})
 FAILING_STATUSES = frozenset({502, 503, 504})
@@ -258,10 +260,10 @@ class XyteClient:
                 reply = Reply(response.status_code, response.headers, await self._body_of(response))
             finally:
                 await response.aclose()
-        except httpx.TransportError as failure:
+        except (httpx.TransportError, aiohttp.ClientError) as failure:
             breaker.record(failed=True)
             raise broken(method, failure, cloud.timeout_s) from None
-        except httpx.DecodingError:
+        except zlib.error:
             raise UpstreamMalformed("Xyte's answer cannot be decompressed.", retry_safe=method == "GET") from None
         breaker.record(failed=reply.status in FAILING_STATUSES)
         return reply
@@ -280,9 +282,12 @@ class XyteClient:
 
     async def _body_of(self, response: httpx.Response) -> bytes:
         limit = self._cloud.answer_limit_bytes
+        gunzip = zlib.decompressobj(GZIP) if response.headers.get("content-encoding") == "gzip" else None
         chunks: list[bytes] = []
         size = 0
-        async for chunk in response.aiter_bytes():
+        async for raw in cast("httpx.AsyncByteStream", response.stream):
+            # never more than one byte over the limit, so that a bomb does not go off before it is seen
+            chunk = gunzip.decompress(raw, limit + 1 - size) if gunzip else raw
             size += len(chunk)
             if size > limit:
                 raise UpstreamTooLarge(
@@ -393,7 +398,7 @@ def refused(reply: Reply, method: str) -> UpstreamProblem:
     return UpstreamFailed(detail, upstream_status=status, retry_safe=safe)
 
 
-def broken(method: str, failure: httpx.TransportError, timeout_s: float) -> UpstreamProblem:
+def broken(method: str, failure: Exception, timeout_s: float) -> UpstreamProblem:
     """A connection that failed; only one that was never made proves that nothing was sent.
 
     The aiohttp transport calls any lost connection a ConnectTimeout, so its cause is what counts.
@@ -423,8 +428,10 @@ def message_of(reply: Reply) -> str | None:
     if not isinstance(body, dict):
         return None
     said = cast("dict[str, Any]", body)
-    message = said.get("error") or said.get("message") or said.get("errors") or orjson.dumps(said).decode()
-    return str(message)[:500]
+    message = said.get("error") or said.get("message") or said.get("errors")
+    if message is None and said:  # a refusal of several rows at once tells of each
+        message = orjson.dumps(said).decode()
+    return None if message is None else str(message)[:500]
 
 
 def retry_after_s(reply: Reply, otherwise: float) -> float:

@@ -72,6 +72,34 @@ async def test_both_lanes_answer_alike(
     assert fast.json() == slow.json()
 
 
+GREETING = {"capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+
+
+@pytest.mark.parametrize("path", ["/mcp", "/mcp/readonly"])
+@pytest.mark.parametrize(
+    "params",
+    [
+        *({**GREETING, "protocolVersion": version} for version in ("2024-11-05", "2025-03-26", "2025-06-18")),
+        *({**GREETING, "protocolVersion": version} for version in ("2025-11-25", "2026-07-28", "nonsense")),
+        {"protocolVersion": "2025-11-25"},
+        {"protocolVersion": 5, **GREETING},
+    ],
+)
+async def test_both_lanes_greet_alike(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, path: str, params: dict[str, Any]
+) -> None:
+    message, headers = request("legacy", "initialize", params)
+    fast = await client.post(path, json=message, headers=headers)
+
+    async def nothing(*_: Any) -> None: ...
+
+    monkeypatch.setattr(FastLane, "answer", nothing)
+    slow = await client.post(path, json=message, headers=headers)
+
+    assert fast.status_code == slow.status_code
+    assert fast.json() == slow.json()
+
+
 @pytest.mark.parametrize("era", ["legacy", "modern"])
 def test_plain_calls_take_the_fast_lane(era: str) -> None:
     message, headers = request(era, "tools/call", {"name": "list_devices", "arguments": {}})

@@ -4,15 +4,14 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, field_serializer, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from app.errors import InvalidInput
-from app.xyte.schemas.shapes import Identifier, JsonObject, Moment, Paging, Received, Sent
+from app.xyte.schemas.shapes import Identifier, JsonObject, Paging, Received, Sent, SpaceNumber, Update, Window
 
 DeviceId = Annotated[Identifier, Field(description="As listed by list_devices.")]
-SpaceNumber = Annotated[int, Field(ge=1, description="A space (site or room), as listed by list_spaces.")]
+HistoryStatus = Literal["online", "offline", "error", "unavailable"]
 
-HISTORY_WINDOW = timedelta(days=31)
 MASK = "*****"
 
 
@@ -89,32 +88,17 @@ class DeviceFilter(Paging):
     space_id: SpaceNumber | None = Field(None, description="Only devices in this space, as listed by list_spaces.")
 
 
-class HistoryFilter(Paging):
+class HistoryFilter(Window, Paging):
     """Without times the last week; at most 31 days at once."""
 
-    from_: Moment | None = Field(
-        None, alias="from", description="Start: ISO 8601 or Unix seconds. Default: a week ago."
-    )
-    to: Moment | None = Field(None, description="End: ISO 8601 or Unix seconds. Default: now.")
+    longest = timedelta(days=31)
+
     device_id: DeviceId | None = Field(None, description="Only this device, as listed by list_devices.")
     space_id: SpaceNumber | None = Field(None, description="Only devices in this space.")
     name: str | None = Field(None, max_length=200, description="Only devices of this name.")
-    status: Literal["online", "offline", "error", "unavailable"] | None = Field(
+    status: HistoryStatus | None = Field(
         None, description="Only devices whose status is this now, whatever it was then."
     )
-
-    @model_validator(mode="after")
-    def _within_window(self) -> Self:
-        if self.from_ and self.to:
-            if self.to < self.from_:
-                raise ValueError("to is before from")
-            if self.to - self.from_ > HISTORY_WINDOW:
-                raise ValueError("from and to may be 31 days apart at most")
-        return self
-
-    @field_serializer("from_", "to")
-    def _unix_seconds(self, moment: Moment | None) -> int | None:
-        return None if moment is None else int(moment.timestamp())
 
 
 class DeviceClaim(Sent):
@@ -133,7 +117,7 @@ class DeviceClaim(Sent):
         return self
 
 
-class DeviceUpdate(Sent):
+class DeviceUpdate(Update):
     """Only the fields given change."""
 
     name: str | None = Field(None, min_length=1, max_length=255, description="New name.")
@@ -150,12 +134,6 @@ class DeviceUpdate(Sent):
     skip_connectivity_check: bool | None = Field(
         None, description="Change an edge device's address although it does not answer there."
     )
-
-    @model_validator(mode="after")
-    def _something(self) -> Self:
-        if not self.model_fields_set:
-            raise ValueError("give at least one field to change")
-        return self
 
 
 class DeviceMove(Sent):
@@ -177,10 +155,17 @@ def merged_parameters(present: Mapping[str, Any] | None, changed: Mapping[str, A
 
     A set password reads as a mask; sent back it would become the password, and left out it would be lost.
     """
-    merged = {**(present or {}), **changed}
-    if masked := sorted(name for name, value in merged.items() if value == MASK):
+    return unmasked(
+        {**(present or {}), **changed},
+        "Xyte does not tell set passwords, and replaces all custom parameters at once: give these too.",
+    )
+
+
+def unmasked(parameters: Mapping[str, Any], reason: str = "A mask is not a password.") -> dict[str, Any]:
+    """The parameters, if none of them is the mask that Xyte shows instead of a password."""
+    if masked := sorted(name for name, value in parameters.items() if value == MASK):
         raise InvalidInput(
-            "Xyte does not tell set passwords, and replaces all custom parameters at once: give these too.",
+            reason,
             [{"path": f"custom_parameters.{name}", "message": "Give the password itself."} for name in masked],
         )
-    return merged
+    return dict(parameters)

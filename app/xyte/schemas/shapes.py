@@ -1,14 +1,19 @@
 """What all shapes share: what we send is checked, what we receive is passed on whole."""
 
-from datetime import UTC, datetime
-from typing import Annotated, Any, Generic, TypeVar
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_serializer, model_validator
 
 Item = TypeVar("Item")
 
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=128)]
 """An id as Xyte gives it; it becomes one segment of a path, so it has neither dots nor slashes."""
+
+
+SpaceNumber = Annotated[int, Field(ge=1, description="A space (site or room), as listed by list_spaces.")]
+
+Email = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$", max_length=254)]
 
 
 class Received(BaseModel):
@@ -40,6 +45,23 @@ class Paging(Sent):
     per_page: int = Field(25, ge=1, le=100, description="Rows per page.")
 
 
+class Update(Sent):
+    """A change that names at least one field."""
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("give at least one field to change")
+        return self
+
+
+class Named(Received):
+    """Something that Xyte names along with its id."""
+
+    id: str | None = None
+    name: str | None = None
+
+
 class Success(Received):
     """The cloud took the change and has nothing more to say of it."""
 
@@ -55,5 +77,34 @@ Moment = Annotated[
     AfterValidator(_with_zone),
     Field(examples=["2026-11-22T10:00:00Z"], description="ISO 8601 (UTC where no offset is given) or Unix seconds."),
 ]
+
+class Window(Sent):
+    """A span of time, in Unix seconds on its way to Xyte."""
+
+    longest: ClassVar[timedelta | None] = None
+
+    from_: Moment | None = Field(
+        None, alias="from", description="Start: ISO 8601 or Unix seconds. Default: a week ago."
+    )
+    to: Moment | None = Field(None, description="End: ISO 8601 or Unix seconds. Default: now.")
+
+    @model_validator(mode="after")
+    def _within_window(self) -> Self:
+        if self.from_ is None:
+            return self
+        span = (self.to or datetime.now(UTC)) - self.from_
+        if self.to and span < timedelta():
+            raise ValueError("to is before from")
+        if self.longest is not None and span > self.longest:
+            raise ValueError(f"from and to may be {self.longest.days} days apart at most")
+        return self
+
+    @field_serializer("from_", "to")
+    def _as_xyte_takes_it(self, moment: Moment | None) -> int | str | None:
+        return None if moment is None else self.written(moment)
+
+    def written(self, moment: datetime) -> int | str:
+        return int(moment.timestamp())
+
 
 JsonObject = dict[str, Any]

@@ -1,0 +1,51 @@
+"""What all shapes share."""
+
+from datetime import UTC, datetime
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from app.xyte.schemas.shapes import Identifier, Moment, Paging, Received, Sent, Success
+
+MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
+IDENTIFIER: TypeAdapter[str] = TypeAdapter(Identifier)
+
+
+class Query(Sent):
+    name: str
+
+
+@pytest.mark.parametrize("value", ["2026-11-22T10:00:00Z", "2026-11-22T12:00:00+02:00", "2026-11-22T10:00:00", 1795341600])
+def test_a_moment_is_iso_8601_or_unix_seconds_and_utc_where_nothing_is_said(value: object) -> None:
+    assert MOMENT.validate_python(value) == datetime(2026, 11, 22, 10, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("value", ["a", "a-b_C9", "c66308c8-1d12-4f0e-8f6e-0a1b2c3d4e5f", "x" * 128])
+def test_an_identifier_is_one_harmless_segment(value: str) -> None:
+    assert IDENTIFIER.validate_python(value) == value
+
+
+@pytest.mark.parametrize("value", ["", ".", "..", "a/b", "a\\b", "a b", "a\n", "a%2e", "ä", "a?b", "a#b", "x" * 129, 7])
+def test_anything_else_is_no_identifier(value: object) -> None:
+    with pytest.raises(ValidationError):
+        IDENTIFIER.validate_python(value)
+
+
+def test_what_is_received_keeps_what_we_do_not_know() -> None:
+    assert Received.model_validate({"new": {"a": 1}}).model_dump() == {"new": {"a": 1}}
+    assert Success.model_validate({}).success is None
+
+
+def test_what_is_sent_refuses_what_we_do_not_know() -> None:
+    with pytest.raises(ValidationError):
+        Query.model_validate({"name": "a", "nmae": "b"})
+
+
+def test_what_is_sent_is_stripped() -> None:
+    assert Query(name="  a ").name == "a"
+
+
+@pytest.mark.parametrize("wrong", [{"page": 0}, {"page": 100_001}, {"per_page": 0}, {"per_page": 101}, {"per_page": "x"}])
+def test_pages_have_bounds(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        Paging.model_validate(wrong)
