@@ -88,6 +88,12 @@ def bench(arguments: list[str]) -> NoReturn:
     become(python(), "-m", "tests.bench", *arguments)
 
 
+def deploy_check(arguments: list[str]) -> NoReturn:
+    """Look at deploy/ with the programs that will read it; further words name single checks."""
+    os.chdir(PROJECT)
+    become(python(), "-m", "tests.deploy.check", *arguments)
+
+
 def lock(_: list[str]) -> int:
     """Write both lock files anew from pyproject.toml; needs uv."""
     uv = shutil.which("uv") or fail("lock needs uv: pip install uv")
@@ -103,7 +109,7 @@ def help_(_: list[str]) -> int:
     """Say what there is."""
     print("usage: python3 dev.py VERB [...]\n")
     for name, verb in VERBS.items():
-        print(f"  {name:<10} {verb.__doc__}")
+        print(f"  {name:<12} {verb.__doc__}")
     return 0
 
 
@@ -115,6 +121,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "snapshots": snapshots,
     "migration": migration,
     "bench": bench,
+    "deploy-check": deploy_check,
     "lock": lock,
     "help": help_,
 }
@@ -285,7 +292,7 @@ def run_quietly(what: str, command: list[str]) -> None:
         print(f" {time.monotonic() - began:.1f} s")
         if child.returncode:
             output.seek(0)
-            print("".join(output.readlines()[-PROBLEM_LINES:]), file=sys.stderr)
+            print("".join(output.readlines()[-PROBLEM_LINES:]).strip(), file=sys.stderr)
             fail(f"{what} failed")
 
 

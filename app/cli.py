@@ -16,7 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return options.run(options)
     except ValidationError as error:
         for mistake in error.errors(include_url=False, include_input=False):
-            name = ".".join(str(part) for part in mistake["loc"]).upper()
+            name = ".".join(str(part) for part in mistake["loc"]).upper() or "values"
             print(f"xyte-mcp: setting {name}: {mistake['msg']}", file=sys.stderr)
         return 2
 

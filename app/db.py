@@ -1,12 +1,12 @@
 """The PostgreSQL engine and its sessions."""
 
-import asyncpg
+from asyncpg import PostgresError  # pyright: ignore[reportMissingTypeStubs]
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 
-AWAY = (OSError, TimeoutError, OperationalError, InterfaceError, NoFreeConnection, asyncpg.PostgresError)
+AWAY = (OSError, TimeoutError, OperationalError, InterfaceError, NoFreeConnection, PostgresError)
 """What is raised while PostgreSQL is away, restarts, or has no connection to spare."""
 
 
@@ -24,7 +24,7 @@ def open_engine(url: str, *, for_worker: bool = False) -> AsyncEngine:
         pool_size=10,
         max_overflow=10,
         pool_timeout=5,
-        pool_pre_ping=True,
+        pool_pre_ping=not for_worker,  # a worker tries again by itself
         hide_parameters=True,
         connect_args={
             "timeout": 5,

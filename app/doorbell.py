@@ -4,8 +4,9 @@ import asyncio
 import json
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any, cast
 from uuid import UUID
 
@@ -58,15 +59,27 @@ class Doorbell:
         self._through_arq = through_arq
         self._arq = hasty_pool(url)
         self._redis = subscriptions
+        self._publish = cast("Callable[[str], Awaitable[int]]", partial(subscriptions.publish, CHANGED))  # pyright: ignore
         self._waiting: defaultdict[UUID, set[asyncio.Event]] = defaultdict(set)
         self._listener: asyncio.Task[None] | None = None
+        self._ringer: asyncio.Task[None] | None = None
+        self._to_ring: tuple[UUID, int] | None = None
 
-    async def ring(self, task_id: UUID) -> None:
-        """Wake a worker; the payload is the one id that led to it."""
+    def ring(self, task_id: UUID, times: int = 1) -> None:
+        """Wake workers soon; the payload is the one id that led to it. One ring is for all who ask before it sounds."""
         if not self._through_arq:
             return
-        with suppress(*AWAY):
-            await self._arq.enqueue_job("dispatch", str(task_id))
+        self._to_ring = (task_id, max(times, self._to_ring[1] if self._to_ring else 0))
+        if self._ringer is None or self._ringer.done():
+            self._ringer = asyncio.create_task(self._ring())
+
+    async def _ring(self) -> None:
+        while self._to_ring:
+            task_id, times = self._to_ring
+            self._to_ring = None
+            with suppress(*AWAY):
+                for _ in range(times):
+                    await self._arq.enqueue_job("dispatch", str(task_id))
 
     async def tell(self, task_ids: list[UUID]) -> None:
         """These tasks have changed."""
@@ -75,10 +88,10 @@ class Doorbell:
         if not self._through_arq:
             return
         with suppress(*AWAY):
-            await cast("Awaitable[int]", self._redis.publish(CHANGED, " ".join(map(str, task_ids))))
+            await self._publish(" ".join(map(str, task_ids)))
 
     @asynccontextmanager
-    async def changes_of(self, task_id: UUID) -> AsyncIterator[asyncio.Event]:
+    async def changes_of(self, task_id: UUID) -> AsyncGenerator[asyncio.Event]:
         """An event that is set whenever the task may have changed; look at the task now and then all the same."""
         event = asyncio.Event()
         self._waiting[task_id].add(event)
@@ -92,12 +105,14 @@ class Doorbell:
                 del self._waiting[task_id]
 
     async def close(self) -> None:
-        """Hang up."""
+        """Ring what is to be rung, and hang up."""
+        if self._ringer is not None:
+            await self._ringer
         if self._listener is not None:
             self._listener.cancel()
             with suppress(asyncio.CancelledError):
                 await self._listener
-        await self._arq.aclose()
+        await self._arq.aclose(close_connection_pool=True)
 
     def _wake(self, task_id: UUID) -> None:
         for event in self._waiting.get(task_id, ()):

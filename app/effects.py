@@ -14,3 +14,6 @@ WRITE: dict[str, Any] = {"x-effect": "write"}
 PHYSICAL: dict[str, Any] = {"x-effect": "physical"}
 ACCESS: dict[str, Any] = {"x-effect": "access"}
 DESTRUCTIVE: dict[str, Any] = {"x-effect": "destructive"}
+
+DEVICE: dict[str, Any] = {"x-toolset": "device"}
+"""Beside the effect of a device's own operations, which MCP offers only when asked for by name."""

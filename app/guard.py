@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import BodyTimeout, BodyTooLarge, ForeignOrigin, InvalidInput, Problem, Unforeseen, UnknownHost
 from app.settings import Settings
+from app.telemetry import REQUESTS_IN_PROGRESS
 
 logger = logging.getLogger("app.access")
 
@@ -54,7 +55,8 @@ class Guard:
         answer = Outgoing(send, state)
         started = time.perf_counter()
         try:
-            await self._pass(scope, receive, answer, headers)
+            with REQUESTS_IN_PROGRESS.track_inprogress():
+                await self._pass(scope, receive, answer, headers)
         except Exception as failure:  # noqa: BLE001  whatever happens inside, the caller gets an answer
             if not isinstance(failure, Problem):
                 logger.exception("unforeseen", extra={"request_id": state["request_id"]})

@@ -16,7 +16,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse, Response
 from starlette.types import Scope
 
-from app import __version__, auth, health, organization, pages
+from app import __version__, auth, device, health, organization, pages, partner
 from app.dependencies import Admitted
 from app.errors import InvalidInput, MethodNotAllowed, NotFound, Problem, UnsupportedMediaType, invalid
 from app.guard import Guard
@@ -25,6 +25,7 @@ from app.mcp import transport
 from app.mcp.server import GatewayMCP
 from app.resources import get_resources, open_resources
 from app.settings import Settings
+from app.tasks import router as tasks
 from app.telemetry import configure_logging
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
@@ -80,6 +81,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     v1 = APIRouter(prefix="/v1", dependencies=[Admitted], responses=PROBLEMS)
     v1.include_router(operations.router)
     v1.include_router(organization.router)
+    v1.include_router(partner.router, prefix="/partner")
+    v1.include_router(device.router)
+    v1.include_router(tasks.router)
     app.include_router(v1)
     app.include_router(health.router)
     app.include_router(pages.router)
@@ -87,7 +91,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     Instrumentator(
         should_group_status_codes=False,
         excluded_handlers=["/metrics", "/healthz", "/readyz"],
-        should_instrument_requests_inprogress=True,
     ).instrument(app, latency_lowr_buckets=(0.01, 0.05, 0.1, 0.5, 1, 5, 15)).expose(app, include_in_schema=False)
     app.add_api_route("/.well-known/{path:path}", no_discovery, methods=METHODS, include_in_schema=False)
     app.add_api_route("/{path:path}", nowhere, methods=METHODS, include_in_schema=False, dependencies=[Admitted])

@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     xyte_entry_url: str = Field(default="https://entry.xyte.io", description="Where devices register (Device API).")
     xyte_device_hub_url: str = Field(
         default="https://hub.xyte.io",
-        description="Where devices talk to (Device API). It varies by region: set the hub_url that registration answers.",
+        description="Where devices talk to (Device API); it varies by region, see hub_url in a registration's answer.",
     )
     xyte_timeout_s: float = Field(
         default=15.0, gt=0, description="For one call to the cloud, body and retries included."
@@ -95,11 +95,18 @@ class Settings(BaseSettings):
     tasks_drain_s: float = Field(
         default=25.0, ge=0, description="How long a worker that is stopped waits for what it sends."
     )
+    worker_metrics_port: int = Field(
+        default=0, ge=0, lt=65_536, description="Where a worker shows metrics; 0: nowhere."
+    )
     tasks_keep_days: int = Field(default=30, gt=0, description="How long finished tasks are kept.")
-    environment: Literal["production", "test"] = "production"
+    environment: Literal["production", "test"] = Field(
+        default="production", description="test allows what makes processes fail on purpose."
+    )
     crash_at: str = Field(default="", description="For tests: the step at which the process ends at once.")
 
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="From which level on our own loggers write; libraries' do from WARNING on."
+    )
     public_url: str = Field(default="", description="Where callers reach this service; empty: what their request says.")
 
     @field_validator("allowed_hosts", "cors_origins", "mcp_toolsets", "mcp_exclude_tools", mode="before")

@@ -26,7 +26,7 @@ from typing import Any, NoReturn
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from app import embedded
-from app.embedded import Guard, Postgres, UnavailableError, Valkey
+from app.embedded import Guard, Place, Postgres, UnavailableError, Valkey
 
 PROJECT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
@@ -81,11 +81,16 @@ def run(options: Options) -> int:
     except Stopped:
         return 0
     except UnavailableError as error:
-        print(f"xyte-mcp: {error}", file=sys.stderr)
+        note(error)
         return 1
     except StackError as error:
-        print(f"xyte-mcp: {error}", file=sys.stderr)
+        note(error)
         return error.code
+
+
+def note(message: object) -> None:
+    """One line for whoever started us."""
+    print(f"xyte-mcp: {message}", file=sys.stderr)
 
 
 @contextmanager
@@ -162,7 +167,7 @@ def find_home(options: Options) -> Home:
     if base is None:
         raise StackError(f"cannot write to {options.project}, nor to your home: choose a folder with --data", 2)
     if base.parent != options.project:
-        print(f"xyte-mcp: {options.project} is read-only, so data and logs are in {base}", file=sys.stderr)
+        note(f"{options.project} is read-only, so data and logs are in {base}")
     if options.data is None:
         return Home(base / "data", base / "logs", base / "stack.json")
     data = options.data.resolve()
@@ -257,7 +262,9 @@ class Stack:
         self._home = home
         self._guard = guard
         self._parts: dict[str, subprocess.Popen[bytes]] = {}
+        self._needed: set[str] = set()
         self._simulator_url: str | None = None
+        self._keys: Any = None
         home.logs.mkdir(mode=0o700, exist_ok=True)
         for log in home.logs.glob("*.log"):
             log.unlink()
@@ -265,13 +272,17 @@ class Stack:
         self.environment.setdefault("LOG_LEVEL", "INFO")
 
     def start(self, port: int) -> None:
-        """Start every part in the order that needs the least waiting, and return once everything answers."""
+        """Start every part, the slowest first, and return once everything answers."""
+        place = self._settle()
         simulator = self._start_simulator()
-        self._start_servers()
+        # The API is the slowest to start, and connects only when it is asked something.
+        self._start("api", "serve", "--port", str(port), "--host", HOST)
+        if place:
+            self._start_servers(place)
         self._migrate()
         self._start("worker", "worker")
-        self._start("api", "serve", "--port", str(port), "--host", HOST)
         if simulator:
+            self._keys = _library("app.simulator")
             self._wait("simulator", lambda: answers(simulator, "/_simulator/health"))
         self._wait("api", lambda: answers(port, "/readyz"))
 
@@ -285,7 +296,7 @@ class Stack:
 
     def facts(self, port: int) -> dict[str, object]:
         """What `stack.json` says."""
-        keys = _library("app.simulator") if self._simulator_url else None
+        keys = self._keys
         return {
             "ready": True,
             "url": f"http://{HOST}:{port}",
@@ -307,31 +318,30 @@ class Stack:
         self._start("simulator", "simulator", "--port", str(port))
         return port
 
-    def _start_servers(self) -> None:
-        """Start the servers that were not given; Valkey meanwhile starts beside PostgreSQL."""
-        data = self._home.data
-        needed = [name for name in ("DATABASE_URL", "REDIS_URL") if name not in self.environment]
-        place = embedded.prepare(self._guard, data, durable=True) if needed else None
+    def _settle(self) -> Place | None:
+        """Make room for the servers that were not given, and complete the environment of all the others."""
+        data, given = self._home.data, self.environment.keys()
+        self._needed = {"DATABASE_URL", "REDIS_URL"} - given
+        place = embedded.prepare(self._guard, data, durable=True) if self._needed else None
         if self._options.fresh:
             clear(data, *([place.data] if place else []))
         self.environment = own_secrets(data) | self.environment
-        if place is None:
-            return
-        if place.data != data:
-            print(
-                f"xyte-mcp: the servers' account cannot enter {data}, so their data are in {place.data}",
-                file=sys.stderr,
-            )
+        if place and place.data != data:
+            note(f"the servers' account cannot enter {data}, so their data are in {place.data}")
+        if place:
+            self.environment = {"DATABASE_URL": place.database_url, "REDIS_URL": place.redis_url} | self.environment
+        return place
+
+    def _start_servers(self, place: Place) -> None:
+        """Start what is needed of the two; Valkey starts while PostgreSQL makes its data."""
         waits: list[Callable[[], None]] = []
-        if "REDIS_URL" in needed:
+        if "REDIS_URL" in self._needed:
             valkey = Valkey(self._guard, place, durable=True, log=self._home.logs / "valkey.log")
             self._parts["valkey"] = valkey.process
-            self.environment["REDIS_URL"] = valkey.url
             waits.append(valkey.wait)
-        if "DATABASE_URL" in needed:
+        if "DATABASE_URL" in self._needed:
             postgres = Postgres(self._guard, place, durable=True, log=self._home.logs / "postgres.log")
             self._parts["postgres"] = postgres.process
-            self.environment["DATABASE_URL"] = postgres.url
             waits.append(postgres.wait)
         for wait in waits:
             wait()
@@ -436,7 +446,7 @@ def run_with_servers(command: Sequence[str], environment: Mapping[str, str]) -> 
     except Stopped:
         return 130
     except (UnavailableError, StackError) as error:
-        print(f"xyte-mcp: {error}", file=sys.stderr)
+        note(error)
         return 1
 
 

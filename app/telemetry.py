@@ -16,9 +16,18 @@ UPSTREAM_REQUESTS = Counter("xyte_upstream_requests_total", "Calls to the Xyte c
 UPSTREAM_SECONDS = Histogram(
     "xyte_upstream_duration_seconds", "Time of a call to the Xyte cloud.", ["scope"], buckets=(0.05, 0.1, 0.5, 1, 5, 15)
 )
+REQUESTS_IN_PROGRESS = Gauge("http_requests_inprogress", "Requests being answered.")
 LIMITER_REFUSALS = Counter("xyte_limiter_refusals_total", "Requests refused for coming too often.", ["limit"])
 LIMITER_DEGRADED = Gauge("xyte_limiter_degraded", "1 while Redis is away and each process limits for itself.")
 BREAKER_OPEN = Gauge("xyte_breaker_open", "1 while calls to the Xyte cloud are suspended.")
+TASKS = Gauge("xyte_tasks", "Unfinished tasks.", ["state"])
+TASKS_OLDEST_SECONDS = Gauge("xyte_tasks_oldest_seconds", "Age of the oldest unfinished task.", ["state"])
+TASK_OUTCOMES = Counter("xyte_task_outcomes_total", "Tasks that ended.", ["state"])
+QUEUE_SECONDS = Histogram(
+    "xyte_task_queue_seconds",
+    "From a task's record to its first sending.",
+    buckets=(0.01, 0.05, 0.1, 0.25, 1, 5, 30, 300),
+)
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -43,5 +52,6 @@ def configure_logging(level: str) -> None:
     """Send every logger's lines to standard error as JSON; libraries speak up from WARNING on."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # nobody reads them, each line pays
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("app").setLevel(level)

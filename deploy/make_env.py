@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Write what compose.yaml needs, with fresh passwords: make_env.py DOMAIN > deploy/compose.env."""
 
+import base64
 import os
 import secrets
 import stat
 import sys
 
-SECRETS = ("POSTGRES_PASSWORD", "REDIS_PASSWORD", "KEY_PEPPER", "GRAFANA_PASSWORD")
+SECRETS = ("POSTGRES_PASSWORD", "POSTGRES_ADMIN_PASSWORD", "REDIS_PASSWORD", "KEY_PEPPER", "GRAFANA_PASSWORD")
 
 
 def main(arguments: list[str]) -> int:
@@ -20,6 +21,7 @@ def main(arguments: list[str]) -> int:
     for name in SECRETS:
         # Letters and digits only: they stand in URLs too.
         print(f"{name}={secrets.token_hex(32)}")
+    print(f"SEALING_KEYS={base64.b64encode(secrets.token_bytes(32)).decode()}")
     return 0
 
 

@@ -7,8 +7,8 @@ from alembic import context
 from sqlalchemy import Connection, pool
 from sqlalchemy.ext.asyncio import create_async_engine
 
-import app.tasks.models  # noqa: F401  Table.metadata then knows its tables
-from app.db import Table, asyncpg_url
+from app.db import asyncpg_url
+from app.tasks.models import Table
 
 
 def migrate(connection: Connection) -> None:

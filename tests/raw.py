@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import httpx
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from app.simulator import ORGANIZATION_KEYS
 
@@ -33,7 +33,7 @@ def scope_of(method: str, target: str, headers: Iterable[tuple[bytes, bytes]]) -
 
 
 async def ask(
-    app: FastAPI,
+    app: ASGIApp,
     method: str,
     target: str,
     *,

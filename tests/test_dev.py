@@ -30,27 +30,36 @@ def project(tmp_path: Path) -> Path:
     return folder
 
 
-def run(project: Path, *words: str, program: str = sys.executable, path: str = "") -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"} | ({"PATH": path} if path else {})
-    command = [program, str(project / "dev.py"), *words]
+@pytest.fixture
+def tools(tmp_path: Path) -> Path:
+    """A folder with a uv that makes a real environment and installs what can be had without a network: nothing."""
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    make = f'"{dev.base_python()}" -m venv --without-pip'
+    refuse = "echo 'these hashes do not match'; exit 1"
+    (folder / "uv").write_text(f"""#!/bin/sh
+case "$1" in
+  venv) for last; do :; done; exec {make} "$last" ;;
+  pip) for last; do :; done; if grep -q wrong "$last"; then {refuse}; fi ;;
+esac
+""")
+    (folder / "uv").chmod(0o755)
+    return folder
+
+
+def run(project: Path, *words: str, tools: Path | None = None) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"} | ({"PATH": f"{tools}:/usr/bin:/bin"} if tools else {})
+    command = [sys.executable, str(project / "dev.py"), *words]
     return subprocess.run(command, capture_output=True, text=True, cwd="/", env=environment, check=False)
 
 
-def bare_path() -> str:
-    """A PATH on which there is a shell and no uv."""
-    return "/usr/bin:/bin"
-
-
-def test_an_environment_is_made_once_and_again_when_it_is_broken(project: Path) -> None:
-    first = run(project, "bench", "--quick", path=bare_path())
-    second = run(project, "bench", path=bare_path())
+def test_an_environment_is_made_once_and_again_when_it_is_broken(project: Path, tools: Path) -> None:
+    first = run(project, "bench", "--quick", tools=tools)
+    second = run(project, "bench", tools=tools)
     (project / ".venv" / "bin" / "python").unlink()
-    third = run(project, "bench", path=bare_path())
+    third = run(project, "bench", tools=tools)
     (project / "requirements-dev.lock").write_text("# nothing yet\n")
-    fourth = run(project, "bench", path=bare_path())
-    command = subprocess.run(
-        [project / ".venv" / "bin" / "xyte-mcp", "doctor"], capture_output=True, text=True, check=False
-    )
+    fourth = run(project, "bench", tools=tools)
 
     prefix = project / ".venv"
     assert first.stdout.splitlines()[-1] == f"{prefix} --quick 0"
@@ -59,18 +68,25 @@ def test_an_environment_is_made_once_and_again_when_it_is_broken(project: Path) 
     assert "making .venv …" in third.stdout
     assert "making .venv …" not in fourth.stdout
     assert "installing 0 packages …" in fourth.stdout
-    assert (command.returncode, command.stdout) == (3, f"{prefix} doctor\n")
     assert [done.stderr for done in (first, second, third, fourth)] == [""] * 4
 
 
-def test_what_cannot_be_installed_ends_with_one_clear_line(project: Path) -> None:
-    (project / "requirements-dev.lock").write_text("nothing-like-it==1.0\n")
+def test_the_project_becomes_a_command(project: Path, tools: Path) -> None:
+    run(project, "bench", tools=tools)
 
-    done = run(project, "bench", path=bare_path())
+    command = [project / ".venv" / "bin" / "xyte-mcp", "doctor"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd="/", check=False)
+
+    assert (done.returncode, done.stdout, done.stderr) == (3, f"{project / '.venv'} doctor\n", "")
+
+
+def test_what_cannot_be_installed_ends_with_one_clear_line(project: Path, tools: Path) -> None:
+    (project / "requirements-dev.lock").write_text("wrong==1.0\n")
+
+    done = run(project, "bench", tools=tools)
 
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == "dev.py: installing 1 packages failed"
-    assert "--require-hashes" in done.stderr
+    assert done.stderr.splitlines() == ["these hashes do not match", "dev.py: installing 1 packages failed"]
     assert not (project / ".venv" / "xyte.stamp").exists()
 
 
@@ -107,15 +123,23 @@ def test_another_python_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) 
     assert refused.value.code == 2
 
 
-def test_uv_is_taken_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "uv").write_text("#!/bin/sh\n")
-    (tmp_path / "uv").chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
+def test_uv_is_taken_first(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tools))
+
+    make, install = dev.commands(tools / "venv")
+
+    assert make[:2] == [str(tools / "uv"), "venv"]
+    assert install[:3] == [str(tools / "uv"), "pip", "install"]
+    assert "--require-hashes" in install
+
+
+def test_without_uv_a_pip_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
 
     make, install = dev.commands(tmp_path / "venv")
 
-    assert make[:2] == [str(tmp_path / "uv"), "venv"]
-    assert install[:3] == [str(tmp_path / "uv"), "pip", "install"]
+    assert make[1] == "-m"
+    assert install[1:3] == ["-m", "pip"]
     assert "--require-hashes" in install
 
 

@@ -205,5 +205,3 @@ async def private(app: FastAPI, settings: Settings, cloud: respx.MockRouter) -> 
             transport=transport, base_url="http://localhost", headers={"X-XYTE-API-KEY": ORGANIZATION_KEYS[0]}
         )
     app.state.resources = before
-
-

@@ -10,7 +10,14 @@ from app.mcp.selection import Offer
 
 DESCRIPTION_LIMIT = 300
 INSTRUCTIONS_LIMIT = 1_500
-UNREAD = frozenset({"title", "example", "examples", "pattern", "minLength", "maxLength", "format"})
+UNREAD = frozenset(
+    ["title", "example", "examples", "pattern", "minLength", "maxLength", "format", "minItems", "maxItems"]
+)
+PAGING: dict[str, Any] = {
+    "page": {"type": "integer", "default": 1},
+    "per_page": {"type": "integer", "maximum": 100, "default": 25},
+}
+"""The same on every list; the instructions say how to page."""
 FLAG: dict[str, Any] = {"type": "boolean"}
 TEXT: dict[str, Any] = {"type": "string"}
 
@@ -57,6 +64,7 @@ def closed(schema: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
     """An input schema that refuses what it does not name, without what a model need not read."""
     tidy = tidied(schema)
     properties: dict[str, Any] = tidy.pop("properties", {})
+    properties |= {name: shape for name, shape in PAGING.items() if name in properties}
     return {"type": "object", "properties": properties | more, **tidy, "additionalProperties": False}
 
 
@@ -71,8 +79,10 @@ def tidied(schema: Any) -> Any:
     for name, part in whole.items():
         if name in UNREAD or (name == "default" and part in (None, False, {}, [])):
             continue
-        if name == "additionalProperties" and part is True:
+        if name == "additionalProperties" or (name == "minimum" and part in (0, 1)):
             continue
+        if isinstance(part, float) and part.is_integer():
+            part = int(part)  # noqa: PLW2901
         tidy[name] = {field: tidied(shape) for field, shape in part.items()} if name == "properties" else tidied(part)
     return tidy
 
@@ -87,20 +97,11 @@ def unwrapped(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def outline(schema: dict[str, Any] | None) -> dict[str, Any]:
-    """The outline of a result: a page's frame, or the names and kinds of an object's main fields."""
+    """The outline of a result; what an object holds is told by the operation's entry in OpenAPI."""
     properties = (schema or {}).get("properties", {})
     if "items" in properties and "has_more" in properties:
-        frame = {"items": {"type": "array", "items": {"type": "object"}}, "has_more": FLAG}
-        return {"type": "object", "properties": frame | {"next_page": {"type": "integer"}}}
-    if "id" in properties:
-        return {"type": "object", "properties": {"id": kind(properties["id"])}}
+        return {"type": "object", "properties": {"items": {"type": "array"}, "has_more": FLAG}}
     return {"type": "object"}
-
-
-def kind(schema: dict[str, Any]) -> dict[str, Any]:
-    """The type of one field."""
-    types = {choice.get("type") for choice in schema.get("anyOf", [schema])} - {"null", None}
-    return {"type": types.pop()} if len(types) == 1 else {}
 
 
 def instructions_for(offer: Offer) -> str:

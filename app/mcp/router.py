@@ -155,7 +155,7 @@ async def run_operation(
 ) -> Any:
     """Run any operation by name, as found by find_operations, under the same checks as its own tool.
 
-    Some are destructive: read its effect first. confirm and dry_run go among the arguments.
+    confirm and dry_run go among the arguments.
     """
     if call.operation not in offer.reachable or call.operation == "run_operation":
         raise NotOffered(f"There is no operation {call.operation} here. find_operations finds those there are.")

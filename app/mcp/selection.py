@@ -57,6 +57,9 @@ class Selection:
     read_only: bool = False
 
 
+NOTHING_ASKED = Selection()
+
+
 @dataclass(frozen=True)
 class Offer:
     """What it gets: the tools it lists, and the operations that run_operation may reach."""
@@ -151,6 +154,8 @@ def size_of(tools: Iterable[Tool]) -> int:
 
 def selection_of(path: str, headers: Headers, query: QueryParams) -> Selection:
     """What a request asks for: the path before the query before the header; read-only and exclusions add up."""
+    if len(path) <= len("/mcp/") and not query and not any(name.startswith(b"x-mcp-") for name, _ in headers.raw):
+        return NOTHING_ASKED
     path_toolsets, path_read_only = in_path(path)
     toolsets = path_toolsets or words(query.get("toolsets")) or words(headers.get("x-mcp-toolsets"))
     return Selection(

@@ -61,7 +61,7 @@ class GatewayMCP(FastApiMCP):
 
     def __init__(self, app: FastAPI) -> None:
         self.settings: Settings = app.state.settings
-        unused = httpx.AsyncClient()  # the base class would make one that calls the app over HTTP
+        unused = httpx.AsyncClient(transport=httpx.AsyncBaseTransport())  # or the base class makes one
         super().__init__(app, name="xyte", http_client=unused)
 
     def setup_server(self) -> None:

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query
 
 from app.dependencies import CommandGate, OrganizationApi
 from app.effects import DESTRUCTIVE, PHYSICAL, READ
+from app.xyte.capabilities import checked
 from app.xyte.client import Answer
 from app.xyte.schemas.commands import Command, CommandFilter, CommandId, CommandSend
 from app.xyte.schemas.devices import DeviceId
@@ -20,7 +21,7 @@ async def get_device_commands(
 ) -> Answer[Page[Command]]:
     """Commands sent to a device and what became of them, the queue included.
 
-    It is the way to see a command end. It does not tell what the device can do: its model does.
+    It shows a command's end; what a device can do is told by its model.
     """
     return await xyte.page(Command, "devices", device_id, "commands", query=filters)
 
@@ -34,8 +35,9 @@ async def send_command(
     The answer says that Xyte queued it: see the end with get_device_commands. After a time-out look there before
     sending again, for a second call is a second command.
     """
+    body = await checked(xyte, device_id, command)
     await gate(device_id)
-    return await xyte.post(Command, "devices", device_id, "commands", body=command.to_xyte())
+    return await xyte.post(Command, "devices", device_id, "commands", body=body)
 
 
 @router.delete("/{command_id}", summary="Cancel a command", openapi_extra=DESTRUCTIVE)

@@ -44,7 +44,7 @@ async def list_device_histories(
 
 @router.get("/{device_id}", summary="Get a device", openapi_extra=READ)
 async def get_device(xyte: OrganizationApi, device_id: DeviceId) -> Answer[Device]:
-    """One device with its latest state (power, input, volume and so on). Ids come from list_devices."""
+    """One device with its latest state (power, input, volume and so on)."""
     return await xyte.get(Device, "devices", device_id)
 
 
@@ -52,7 +52,7 @@ async def get_device(xyte: OrganizationApi, device_id: DeviceId) -> Answer[Devic
 async def claim_device(xyte: OrganizationApi, claim: DeviceClaim) -> Answer[Device]:
     """Take ownership of a device that has registered with Xyte and put it in a space.
 
-    Give cloud_id, or mac and sn. It cannot be moved to another customer later.
+    It cannot be moved to another customer later.
     """
     return await xyte.post(Device, "devices", "claim", body=claim.model_dump(exclude_none=True))
 

@@ -14,6 +14,6 @@ router = APIRouter(tags=["Organization"])
 async def get_organization_info(xyte: OrganizationApi) -> Answer[OrganizationInfo]:
     """The organization the key belongs to, with counts of devices, spaces, open incidents and tickets.
 
-    Takes no arguments; the cheapest way to see whether a key works.
+    The cheapest way to see whether a key works.
     """
     return await xyte.get(OrganizationInfo, "info")

@@ -34,7 +34,7 @@ DocumentId = Annotated[
 async def search(xyte: OrganizationApi, resources: Resources, wanted: Annotated[SearchQuery, Query()]) -> SearchResults:
     """Devices, spaces, open tickets and active incidents whose names and places contain the words; then fetch one.
 
-    Reads whole lists, so it costs several calls; where the kind is known, its list operation is cheaper.
+    Costs several calls; where the kind is known, its list operation is cheaper.
     """
     words = words_of(wanted.query)
     lists = await asyncio.gather(*(rows_of(xyte, kind) for kind in KINDS))

@@ -3,9 +3,9 @@
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from app.errors import Problem, UpstreamProblem, UpstreamRateLimit, UpstreamSuspended
+from app.errors import Problem, UpstreamProblem
 from app.tasks.models import Task
 from app.xyte.schemas.shapes import JsonObject
 
@@ -32,9 +32,10 @@ IDEMPOTENT = frozenset(
         "screen_down",
         "shutter_open",
         "shutter_close",
-        "recall_preset",
     }
 )
+
+LONGEST_WAIT_S = 300.0
 
 Kind = Literal["taken", "refused", "not_sent", "ambiguous"]
 
@@ -57,7 +58,7 @@ def is_idempotent(body: JsonObject) -> bool:
 
 def taken(value: Any) -> Outcome:
     """A 2xx; without an id the follow-up finds it by the list."""
-    said: dict[str, Any] = value if isinstance(value, dict) else {}
+    said = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
     upstream_id, status = said.get("id"), said.get("status")
     return Outcome(
         "taken",
@@ -70,12 +71,9 @@ def judged(problem: Problem) -> Outcome:
     """A POST that ended in a problem. When in doubt it is ambiguous: then the list of commands decides."""
     if not isinstance(problem, UpstreamProblem):
         return Outcome("refused", problem)
-    if isinstance(problem, UpstreamRateLimit):
-        return Outcome("not_sent", problem, retry_after_s=min(300.0, problem.retry_after_s))
-    if isinstance(problem, UpstreamSuspended):
-        return Outcome("not_sent", problem, retry_after_s=float(problem.headers["Retry-After"]))
     if problem.retry_safe:
-        return Outcome("not_sent", problem, retry_after_s=2.0)
+        wait_s = float(problem.headers.get("Retry-After", "2"))
+        return Outcome("not_sent", problem, retry_after_s=min(LONGEST_WAIT_S, wait_s))
     status = problem.upstream_status
     if status is None or status == 408 or status >= 500:
         return Outcome("ambiguous", problem)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import ceil
 from typing import Any, Generic, Literal, Protocol, Self, TypeVar, cast, get_args
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import aiohttp
 import httpx
@@ -51,6 +51,7 @@ RETRIES = 2
 RETRIED_STATUSES = frozenset({429, 502, 503, 504})
 FAILING_STATUSES = frozenset({502, 503, 504})
 MAYBE_DONE = " The request may have been carried out: look before sending it again."
+PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 MIME_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}")
 NOTHING_SAID = {"success": True}
 LONGEST_WAIT_S = 300.0
@@ -176,16 +177,17 @@ class XyteClient:
         """Read one thing that comes bare, or as the only row of a list."""
         answer: Answer[Any] = await self._ask("GET", path)
         found = rows(answer.value)
-        first = found[0] if found else {}
+        first: Any = found[0] if found else {}
         return Answer(orjson.dumps(first), first)
 
     async def known(self, _shape: type[Shape], *path: str | int) -> Answer[Shape]:
         """Read one thing that hardly changes: this key's last answer is believed for some minutes."""
         place = (self._fingerprint, self._scope, *path)
-        answer: Answer[Shape] | None = self._cloud.memory.recall(place)
-        if answer is None:
-            answer = await self._ask("GET", path)
-            self._cloud.memory.keep(place, answer)
+        remembered: Answer[Shape] | None = self._cloud.memory.recall(place)
+        if remembered is not None:
+            return remembered
+        answer: Answer[Shape] = await self._ask("GET", path)
+        self._cloud.memory.keep(place, answer)
         return answer
 
     async def page(self, _shape: type[Shape], *path: str | int, query: Query = None) -> Answer[Page[Shape]]:
@@ -210,8 +212,10 @@ class XyteClient:
         url = "/".join((self._host + PREFIXES[self._scope], *(segment(part) for part in path)))
         if asked := parameters(query):
             url = f"{url}?{urlencode(asked, doseq=True)}"
+        if isinstance(body, BaseModel):
+            body = body.model_dump(mode="json", by_alias=True, exclude_none=True)
         if self._dry_run and method != "GET":
-            raise Planned(method, urlsplit(url).path, body)
+            raise Planned(method, urlsplit(url).path, f"{len(body)} bytes" if isinstance(body, bytes) else body)
         self._cloud.check_refusal(self._fingerprint, self._scope)
         started = time.perf_counter()
         outcome = "error"
@@ -317,13 +321,12 @@ def segment(value: str | int) -> str:
     text = str(value)
     if isinstance(value, MimeType) and MIME_TYPE.fullmatch(text):
         return quote(text, safe="")
-    lowered = text.lower()
-    if (
-        not text.strip(".")
-        or any(mark in text for mark in "/\\")
-        or any(unicodedata.category(mark) in ("Cc", "Cs") for mark in text)
-        or any(code in lowered for code in ("%2e", "%2f", "%5c", "%00"))
-    ):
+    if PLAIN.fullmatch(text):
+        return text
+    decoded = text
+    while (further := unquote(decoded)) != decoded:
+        decoded = further
+    if not decoded.strip(".") or any(mark in "/\\" or unicodedata.category(mark) in ("Cc", "Cs") for mark in decoded):
         raise InvalidInput(
             "An id in the path is not an id.",
             [{"path": "path", "message": "An id is not empty and has no dots alone, slashes or control characters."}],

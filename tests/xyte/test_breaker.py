@@ -114,9 +114,7 @@ async def test_a_failing_cloud_is_left_alone_and_callers_hear_so_at_once(
     assert route.call_count == 4
 
 
-@pytest.mark.parametrize(
-    "failure", [httpx.ConnectError, httpx.ReadError, httpx.ReadTimeout, httpx.RemoteProtocolError]
-)
+@pytest.mark.parametrize("failure", [httpx.ConnectError, httpx.ReadError, httpx.ReadTimeout, httpx.RemoteProtocolError])
 async def test_a_cloud_that_does_not_answer_opens_it(
     client: httpx.AsyncClient, resources: Resources, cloud: respx.MockRouter, failure: type[Exception]
 ) -> None:

@@ -15,7 +15,9 @@ class Query(Sent):
     name: str
 
 
-@pytest.mark.parametrize("value", ["2026-11-22T10:00:00Z", "2026-11-22T12:00:00+02:00", "2026-11-22T10:00:00", 1795341600])
+@pytest.mark.parametrize(
+    "value", ["2026-11-22T10:00:00Z", "2026-11-22T12:00:00+02:00", "2026-11-22T10:00:00", 1795341600]
+)
 def test_a_moment_is_iso_8601_or_unix_seconds_and_utc_where_nothing_is_said(value: object) -> None:
     assert MOMENT.validate_python(value) == datetime(2026, 11, 22, 10, tzinfo=UTC)
 
@@ -45,7 +47,9 @@ def test_what_is_sent_is_stripped() -> None:
     assert Query(name="  a ").name == "a"
 
 
-@pytest.mark.parametrize("wrong", [{"page": 0}, {"page": 100_001}, {"per_page": 0}, {"per_page": 101}, {"per_page": "x"}])
+@pytest.mark.parametrize(
+    "wrong", [{"page": 0}, {"page": 100_001}, {"per_page": 0}, {"per_page": 101}, {"per_page": "x"}]
+)
 def test_pages_have_bounds(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Paging.model_validate(wrong)

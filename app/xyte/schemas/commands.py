@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from app.xyte.schemas.shapes import Identifier, JsonObject, Received, Sent
+from app.xyte.schemas.shapes import Identifier, JsonObject, Paging, Received, Sent
 
 CommandId = Annotated[Identifier, Field(description="As listed by get_device_commands.")]
 CommandStatus = Literal["scheduled", "pending", "in_progress", "done", "failed", "aborted"]
@@ -46,6 +46,7 @@ class CommandSend(Sent):
         default_factory=dict[str, Any], description="Values by the command's custom field names."
     )
     file_id: Identifier | None = Field(None, description="For commands that take a file.")
+    skip_validation: bool = Field(False, description="Send even what the model does not list.")
 
     @model_validator(mode="after")
     def _one_selector(self) -> Self:
@@ -53,13 +54,12 @@ class CommandSend(Sent):
             raise ValueError("give name or friendly_name")
         return self
 
-    def to_xyte(self) -> dict[str, Any]:
+    def to_xyte(self, known_name: str | None = None) -> dict[str, Any]:
         """Xyte's sources disagree whether the selector is `name` or `command`, so both are sent."""
-        body = self.model_dump(exclude_none=True)
-        return body | {"command": self.name} if self.name else body
+        body = self.model_dump(exclude_none=True, exclude={"skip_validation"})
+        name = known_name or self.name
+        return body | {"name": name, "command": name} if name else body
 
 
-class CommandFilter(Sent):
+class CommandFilter(Paging):
     status: CommandStatus | None = Field(None, description="Only commands in this status.")
-    page: int = Field(1, ge=1, le=100_000, description="Page number, from 1.")
-    per_page: int = Field(25, ge=1, le=100, description="Rows per page.")

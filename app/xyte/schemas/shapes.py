@@ -41,8 +41,8 @@ class Page(BaseModel, Generic[Item]):
 class Paging(Sent):
     """Which page of a list."""
 
-    page: int = Field(1, ge=1, le=100_000, description="Page number, from 1.")
-    per_page: int = Field(25, ge=1, le=100, description="Rows per page.")
+    page: int = Field(1, ge=1, le=100_000)
+    per_page: int = Field(25, ge=1, le=100)
 
 
 class Update(Sent):
@@ -50,7 +50,7 @@ class Update(Sent):
 
     @model_validator(mode="after")
     def _something(self) -> Self:
-        if not self.model_fields_set:
+        if not self.model_dump(exclude_none=True):
             raise ValueError("give at least one field to change")
         return self
 
@@ -78,23 +78,22 @@ Moment = Annotated[
     Field(examples=["2026-11-22T10:00:00Z"], description="ISO 8601 (UTC where no offset is given) or Unix seconds."),
 ]
 
+
 class Window(Sent):
     """A span of time, in Unix seconds on its way to Xyte."""
 
     longest: ClassVar[timedelta | None] = None
 
-    from_: Moment | None = Field(
-        None, alias="from", description="Start: ISO 8601 or Unix seconds. Default: a week ago."
-    )
-    to: Moment | None = Field(None, description="End: ISO 8601 or Unix seconds. Default: now.")
+    from_: Moment | None = Field(None, alias="from", description="ISO 8601 or Unix seconds. Default: a week ago.")
+    to: Moment | None = Field(None, description="Likewise. Default: now.")
 
     @model_validator(mode="after")
     def _within_window(self) -> Self:
         if self.from_ is None:
             return self
         span = (self.to or datetime.now(UTC)) - self.from_
-        if self.to and span < timedelta():
-            raise ValueError("to is before from")
+        if span < timedelta():
+            raise ValueError("from is after to")
         if self.longest is not None and span > self.longest:
             raise ValueError(f"from and to may be {self.longest.days} days apart at most")
         return self

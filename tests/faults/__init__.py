@@ -1,0 +1,1 @@
+"""Faults done to real processes on loopback, and what must hold all the same."""

@@ -1,0 +1,125 @@
+"""Health: the process, what it leans on, and what it counts."""
+
+import asyncio
+
+import httpx
+import pytest
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from app.health import part
+from app.resources import Resources, open_redis
+from tests.world import call
+
+
+@pytest.fixture
+async def no_redis(resources: Resources) -> None:
+    await resources.redis.aclose()
+    working, resources.redis = resources.redis, open_redis("redis://127.0.0.1:1/0")
+    resources.settings = resources.settings
+    resources.__dict__["working"] = working
+
+
+async def without_redis(resources: Resources) -> None:
+    resources.redis = open_redis("redis://127.0.0.1:1/0")
+
+
+async def without_postgres(resources: Resources) -> None:
+    resources.engine = create_async_engine("postgresql+asyncpg://nobody@127.0.0.1:1/none")
+
+
+async def test_a_process_that_answers_is_alive(anonymous: httpx.AsyncClient) -> None:
+    answer = await anonymous.get("/healthz")
+
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+async def test_with_everything_there_it_is_ready_and_tells_latencies(anonymous: httpx.AsyncClient) -> None:
+    answer = await anonymous.get("/readyz")
+
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "ok"
+    assert {name: one["status"] for name, one in answer.json()["parts"].items()} == {"postgres": "ok", "redis": "ok"}
+    assert all(one["latency_ms"] >= 0 for one in answer.json()["parts"].values())
+
+
+async def test_without_redis_it_is_degraded_and_serves(anonymous: httpx.AsyncClient, resources: Resources) -> None:
+    working = resources.redis
+    await without_redis(resources)
+
+    answer = await anonymous.get("/readyz")
+
+    resources.redis = working
+    assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
+    assert answer.json()["parts"]["redis"]["status"] == "failing"
+    assert "limits for itself" in answer.json()["parts"]["redis"]["reason"]
+    assert answer.json()["parts"]["postgres"]["status"] == "ok"
+
+
+async def test_without_postgres_it_is_degraded_and_forwards(client: httpx.AsyncClient, resources: Resources) -> None:
+    working = resources.engine
+    await without_postgres(resources)
+
+    readiness = await client.get("/readyz")
+    forwarded = await client.get("/v1/devices")
+
+    await resources.engine.dispose()
+    resources.engine = working
+    assert (readiness.status_code, readiness.json()["status"]) == (200, "degraded")
+    assert readiness.json()["parts"]["postgres"]["status"] == "failing"
+    assert "nobody" not in readiness.text
+    assert forwarded.status_code == 200
+
+
+async def test_without_both_it_cannot_serve(anonymous: httpx.AsyncClient, resources: Resources) -> None:
+    redis, engine = resources.redis, resources.engine
+    await without_redis(resources)
+    await without_postgres(resources)
+
+    answer = await anonymous.get("/readyz")
+
+    await resources.engine.dispose()
+    resources.redis, resources.engine = redis, engine
+    assert (answer.status_code, answer.json()["status"]) == (503, "unavailable")
+
+
+async def test_a_part_that_hangs_is_failing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.health.ANSWER_WITHIN_S", 0.01)
+
+    found = await part(asyncio.sleep(60), "Nothing works.")
+
+    assert (found.status, found.reason, found.latency_ms) == ("failing", "Nothing works.", None)
+
+
+async def test_metrics_name_what_is_counted_and_no_id(client: httpx.AsyncClient) -> None:
+    await client.get("/v1/devices")
+    await client.get("/v1/devices/0b0f6a4e-not-there")
+    await call(client, "list_devices")
+    await call(client, "get_device", device_id="../x")
+
+    metrics = (await client.get("/metrics")).text
+
+    for line in (
+        'mcp_tool_invocations_total{era="legacy",tool="list_devices"}',
+        'mcp_tool_errors_total{error="invalid_input",tool="get_device"}',
+        "mcp_tool_duration_seconds_bucket",
+        'xyte_upstream_requests_total{method="GET",outcome="200",scope="organization"}',
+        'xyte_upstream_requests_total{method="GET",outcome="404",scope="organization"}',
+        "xyte_upstream_duration_seconds_bucket",
+        "xyte_limiter_degraded 0.0",
+        "xyte_breaker_open",
+        "http_requests_inprogress",
+        'http_requests_total{handler="/v1/devices",method="GET",status="200"}',
+        'http_requests_total{handler="/v1/devices/{device_id}",method="GET",status="404"}',
+    ):
+        assert line in metrics, line
+    assert "0b0f6a4e" not in metrics
+    assert client.headers["X-XYTE-API-KEY"] not in metrics
+
+
+async def test_unknown_paths_share_one_label(client: httpx.AsyncClient) -> None:
+    for number in range(3):
+        await client.get(f"/nowhere/{number}")
+
+    metrics = (await client.get("/metrics")).text
+
+    assert "/nowhere/" not in metrics

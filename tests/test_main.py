@@ -1,0 +1,85 @@
+"""The application: opened and closed by its lifespan, one for each call, described in OpenAPI."""
+
+import gc
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from app import main
+from app.main import create_app, lifespan
+from app.settings import Settings
+
+
+@pytest.fixture
+def thawed() -> Iterator[None]:
+    """What start-up does to the garbage collector is undone."""
+    before = gc.get_threshold()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*before)
+
+
+async def test_what_it_holds_is_open_for_its_lifespan(settings: Settings, thawed: None) -> None:
+    application = create_app(settings)
+
+    async with lifespan(application):
+        transport = httpx.ASGITransport(app=application)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            readiness = (await client.get("/readyz")).json()
+            greeting = await client.post(
+                "/mcp", json={"jsonrpc": "2.0", "id": 1, "method": "ping"}, headers={"X-XYTE-API-KEY": "k" * 40}
+            )
+        frozen = gc.get_freeze_count()
+
+    assert readiness["status"] == "ok"
+    assert greeting.json()["result"] == {}
+    assert frozen > 10_000
+
+
+def test_the_application_of_the_module_is_made_once_from_the_environment(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEY_PEPPER", "a pepper of at least thirty-two characters")
+    monkeypatch.setenv("SEALING_KEYS", "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVowMTIzNDU=")
+    main.default_app.cache_clear()
+
+    first, second = main.app, main.app
+
+    assert isinstance(first, FastAPI)
+    assert first is second
+    main.default_app.cache_clear()
+
+
+def test_the_module_has_nothing_else_to_offer() -> None:
+    with pytest.raises(AttributeError):
+        _ = main.application  # pyright: ignore[reportAttributeAccessIssue]
+
+
+async def test_openapi_is_one_document_that_knows_problems(anonymous: httpx.AsyncClient) -> None:
+    document: dict[str, Any] = (await anonymous.get("/openapi.json")).json()
+
+    assert document["openapi"].startswith("3.1")
+    assert document["info"]["license"]["identifier"] == "Apache-2.0"
+    assert "ProblemDocument" in document["components"]["schemas"]
+    assert (await anonymous.get("/openapi.json")).json() == document
+
+
+async def test_every_reference_in_openapi_leads_somewhere(anonymous: httpx.AsyncClient) -> None:
+    document: dict[str, Any] = (await anonymous.get("/openapi.json")).json()
+
+    def references(part: Any) -> Iterator[str]:
+        if isinstance(part, dict):
+            for name, inner in part.items():  # pyright: ignore[reportUnknownVariableType]
+                if name == "$ref":
+                    yield inner
+                else:
+                    yield from references(inner)
+        elif isinstance(part, list):
+            for inner in part:  # pyright: ignore[reportUnknownVariableType]
+                yield from references(inner)
+
+    known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    assert set(references(document)) <= known

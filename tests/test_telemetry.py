@@ -1,0 +1,82 @@
+"""What the service says of itself: lines of JSON, and metrics with bounded labels."""
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+
+import pytest
+from prometheus_client import REGISTRY
+
+from app.telemetry import JsonFormatter, configure_logging
+
+
+@pytest.fixture
+def untouched() -> Iterator[None]:
+    """The logging of the other tests stays as it is."""
+    root, ours = logging.getLogger(), logging.getLogger("app")
+    before = (root.handlers[:], root.level, ours.level)
+    yield
+    root.handlers[:], level, our_level = before
+    root.setLevel(level)
+    ours.setLevel(our_level)
+
+
+def line_of(record: logging.LogRecord) -> dict[str, object]:
+    text = JsonFormatter().format(record)
+    assert "\n" not in text
+    return json.loads(text)
+
+
+def record(message: str, *values: object, **extra: object) -> logging.LogRecord:
+    made = logging.makeLogRecord(
+        {"name": "app.test", "levelname": "INFO", "msg": message, "args": values, "created": 0.5}
+    )
+    vars(made).update(extra)
+    return made
+
+
+def test_a_line_is_one_json_object() -> None:
+    line = line_of(record("sent %s\nof %d", "a", 3, status=200, when={"x": object})) | {"when": None}
+
+    assert line == {
+        "time": "1970-01-01T00:00:00.500+00:00",
+        "level": "INFO",
+        "logger": "app.test",
+        "message": "sent a\nof 3",
+        "status": 200,
+        "when": None,
+    }
+
+
+def test_a_line_tells_of_an_exception() -> None:
+    try:
+        raise LookupError("here")
+    except LookupError:
+        line = line_of(record("failed", exc_info=sys.exc_info()))
+
+    assert "LookupError: here" in str(line["exception"])
+    assert "exc_info" not in line
+
+
+def test_our_loggers_speak_from_the_chosen_level_on_and_libraries_from_warning(
+    untouched: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging("DEBUG")
+
+    logging.getLogger("app.anything").debug("ours", extra={"number": 1})
+    logging.getLogger("arq.worker").info("a job with its arguments")
+    logging.getLogger("httpx").warning("theirs")
+
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(line["message"], line.get("number")) for line in lines] == [("ours", 1), ("theirs", None)]
+
+
+def test_no_label_can_hold_an_id_or_a_key() -> None:
+    ours = {"tool", "era", "error", "scope", "method", "outcome", "limit", "le", "quantile"}
+    theirs = {"handler", "status", "generation", "implementation", "major", "minor", "patchlevel", "version"}
+
+    labels = {label for metric in REGISTRY.collect() for sample in metric.samples for label in sample.labels}
+
+    assert {label for label in labels if "id" in label.split("_") or "key" in label} == set()
+    assert ours | theirs >= {label for label in labels if label in ours | theirs}
