@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -17,8 +18,7 @@ from app.cli import main as xyte_mcp
 from app.main import create_app
 from app.resources import Resources, open_resources
 from app.settings import Settings
-from app.simulator import ORGANIZATION_KEYS, PARTNER_KEY, create_simulator
-from app.simulator import ConnectionCut
+from app.simulator import ORGANIZATION_KEYS, PARTNER_KEY, ConnectionCut, create_simulator
 from tests.world import Simulator
 
 
@@ -94,11 +94,13 @@ async def resources(app: FastAPI, settings: Settings, cloud: respx.MockRouter) -
     async with open_resources(settings, transport=httpx.MockTransport(cloud.async_handler)) as opened:
         app.state.resources = opened
         yield opened
-        await opened.redis.flushdb()
+        redis: Any = opened.redis
+        await redis.flushdb()
         async with opened.engine.begin() as connection:
             tables = await connection.scalars(
                 text(
-                    "SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
+                    "SELECT quote_ident(tablename) FROM pg_tables"
+                    " WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
                 )
             )
             if names := ", ".join(tables):

@@ -13,10 +13,12 @@ from fastapi import FastAPI
 from fastapi.routing import RouteContext, iter_route_contexts
 
 from app.mcp.selection import Catalogue
+from app.simulator.records import EdgeJob
 from app.xyte.schemas.shapes import Page
 from tests.world import Simulator
 
 SAME: Any = object()
+ADDRESS = "10.20.0.9"
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,7 @@ def ids_of(simulator: Simulator) -> dict[str, Any]:
     projector = next(device for device in devices if device.name == "Board Room Projector")
     edge_device = next(device for device in devices if device.custom_parameters)
     edge = next(iter(organization.edges.values()))
+    edge.pings[ADDRESS] = edge.claims[ADDRESS] = EdgeJob(ready_at=0.0, result="success", looks=1)
     notes = list(organization.notes.values())
     queued = world.queue(projector, organization.name, projector.model.commands["power_on"], {}, None)
     unclaimed = next(device for device in world.devices.values() if device.organization is None)

@@ -77,14 +77,21 @@ def tidied(schema: Any) -> Any:
     whole = unwrapped(cast("dict[str, Any]", schema))
     tidy: dict[str, Any] = {}
     for name, part in whole.items():
-        if name in UNREAD or (name == "default" and part in (None, False, {}, [])):
-            continue
-        if name == "additionalProperties" or (name == "minimum" and part in (0, 1)):
-            continue
-        if isinstance(part, float) and part.is_integer():
-            part = int(part)  # noqa: PLW2901
-        tidy[name] = {field: tidied(shape) for field, shape in part.items()} if name == "properties" else tidied(part)
+        if name == "properties":
+            tidy[name] = {field: tidied(shape) for field, shape in cast("dict[str, Any]", part).items()}
+        elif not is_left_out(name, part):
+            tidy[name] = int(part) if isinstance(part, float) and part.is_integer() else tidied(part)
     return tidy
+
+
+def is_left_out(name: str, part: Any) -> bool:
+    """Whether a keyword tells a model nothing that it needs; the route checks it all the same."""
+    return (
+        name in UNREAD
+        or (name == "default" and part in (None, False, {}, []))
+        or (name == "minimum" and part in (0, 1))
+        or name == "additionalProperties"
+    )
 
 
 def unwrapped(schema: dict[str, Any]) -> dict[str, Any]:

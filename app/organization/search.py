@@ -91,8 +91,8 @@ async def rows_of(xyte: XyteClient, kind: str) -> list[dict[str, Any]]:
 def title(kind: str, row: Mapping[str, Any]) -> str:
     """What a person calls it, and where it is."""
     name = row.get("name") or row.get("title") or kind
-    space = row.get("space") or {}
-    place = space.get("full_path") or row.get("space_tree_path_name") or row.get("full_path")
+    space: dict[str, Any] = row.get("space") or {}
+    place: str | None = space.get("full_path") or row.get("space_tree_path_name") or row.get("full_path")
     return f"{name} ({place})" if place else str(name)
 
 

@@ -19,13 +19,13 @@ VERSION = "2026-07-28"
 
 async def modern(client: httpx.AsyncClient, name: str, arguments: dict[str, Any], **more: Any) -> Any:
     """A tools/call of the newest protocol by a client that can ask a person."""
-    meta = {
+    meta: dict[str, Any] = {
         "io.modelcontextprotocol/protocolVersion": VERSION,
         "io.modelcontextprotocol/clientCapabilities": {"elicitation": {"form": {}}},
     }
-    params = {"name": name, "arguments": arguments, "_meta": meta, **more}
+    params: dict[str, Any] = {"name": name, "arguments": arguments, "_meta": meta, **more}
     headers = {"MCP-Protocol-Version": VERSION, "Mcp-Method": "tools/call", "Mcp-Name": name}
-    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    message: dict[str, Any] = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
     return (await client.post("/mcp/x/all", json=message, headers=headers)).json()
 
 
@@ -146,7 +146,7 @@ async def test_the_sdks_client_asks_its_person(app: FastAPI, resources: Resource
     device = await simulator.a_device()
     questions: list[str] = []
 
-    async def person(_context: Any, params: Any) -> ElicitResult:
+    async def person(context: Any, params: Any) -> ElicitResult:
         questions.append(params.message)
         return ElicitResult(action="accept", content={"confirm": device["id"]})
 

@@ -17,7 +17,7 @@ from tests.world import Simulator, call, mcp
 
 KEY = {"X-XYTE-API-KEY": ORGANIZATION_KEYS[0]}
 MODERN = "2026-07-28"
-META = {"io.modelcontextprotocol/protocolVersion": MODERN, "io.modelcontextprotocol/clientCapabilities": {}}
+META: dict[str, Any] = {"io.modelcontextprotocol/protocolVersion": MODERN, "io.modelcontextprotocol/clientCapabilities": {}}
 SECRET = "postgres://user:planted-secret@host/db"
 
 
@@ -70,7 +70,7 @@ async def test_every_handshake_version_is_answered_with_itself(client: httpx.Asy
 
 async def test_the_newest_version_is_discovered(client: httpx.AsyncClient) -> None:
     headers = {"MCP-Protocol-Version": MODERN, "Mcp-Method": "server/discover"}
-    message = {"jsonrpc": "2.0", "id": 1, "method": "server/discover", "params": {"_meta": META}}
+    message: dict[str, Any] = {"jsonrpc": "2.0", "id": 1, "method": "server/discover", "params": {"_meta": META}}
 
     answer = await client.post("/mcp", json=message, headers=headers)
 
