@@ -14,12 +14,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Sequence
 
 PROJECT = Path(__file__).resolve().parent
 LOCK = PROJECT / "requirements-dev.lock"
@@ -58,7 +58,7 @@ def check(_: list[str]) -> int:
         report("format", "-m", "ruff", "format", "--check"),
         report("lint", "-m", "ruff", "check"),
         report("types", "-m", "basedpyright"),
-        report("imports", "-c", "from importlinter.cli import lint_imports_command as run; run()"),
+        report("imports", "-c", "from importlinter.cli import lint_imports_command as run; run()", "--no-cache"),
     )
 
 
@@ -136,6 +136,7 @@ def main(arguments: Sequence[str]) -> int:
     verb = VERBS.get("help" if name in {"-h", "--help"} else name)
     if verb is None:
         fail(f"there is no verb {name!r}; there are {', '.join(VERBS)}", 2)
+    spare_the_project()
     return verb(rest)
 
 
@@ -179,26 +180,41 @@ def report(name: str, *arguments: str) -> int:
 def python() -> str:
     """The Python of a virtual environment in which everything the lock names is installed."""
     home = environment_folder()
-    program = home / "bin" / "python"
     if not is_current(home):
-        with holding(home.with_name(f"{home.name}.lock")):
+        # Two of us would be in each other's way; the file that both want is as good a lock as any.
+        with LOCK.open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
             if not is_current(home):
                 build(home)
-    return str(program)
+    return str(home / "bin" / "python")
 
 
 def environment_folder() -> Path:
     """`.venv`, or a folder in the user's cache where the project is read-only."""
-    if (PROJECT / ".venv").exists() or os.access(PROJECT, os.W_OK):
+    if os.access(PROJECT, os.W_OK) or is_current(PROJECT / ".venv"):
         return PROJECT / ".venv"
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "xyte-mcp")
+    return cache_folder() / "venv"
+
+
+def cache_folder() -> Path:
+    """What we keep for this project outside of it."""
     digest = hashlib.sha256(os.fsencode(PROJECT)).hexdigest()[:12]
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "xyte-mcp", digest)
     try:
         cache.mkdir(parents=True, exist_ok=True)
     except OSError:
-        cache = Path(tempfile.gettempdir(), f"xyte-mcp-{os.getuid()}")
-        cache.mkdir(mode=0o700, exist_ok=True)
-    return cache / f"venv-{digest}"
+        fail(f"cannot write to {PROJECT}, nor to {cache}: copy the project to where you may write", 2)
+    return cache
+
+
+def spare_the_project() -> None:
+    """Where the project is read-only, let every tool keep its caches elsewhere."""
+    if not os.access(PROJECT, os.W_OK):
+        cache = cache_folder()
+        os.environ["PYTHONPYCACHEPREFIX"] = str(cache / "pyc")
+        os.environ["COVERAGE_FILE"] = str(cache / "coverage")
+        os.environ["RUFF_CACHE_DIR"] = str(cache / "ruff")
+        os.environ["PYTEST_ADDOPTS"] = f"-o 'cache_dir={cache / 'pytest'}'"
 
 
 def stamp() -> str:
@@ -220,14 +236,6 @@ def stamp_of(home: Path) -> str:
         if (home / "bin" / "python").exists():
             return (home / "xyte.stamp").read_text()
     return ""
-
-
-@contextmanager
-def holding(path: Path) -> Generator[None]:
-    """Let one of us work at a time."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def stopped(_signal: int, _frame: object) -> NoReturn:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from fastapi import Depends, Request, Security
+from fastapi import Request, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
 from fastapi.security.http import HTTPAuthorizationCredentials
 from redis.exceptions import RedisError
@@ -47,12 +47,16 @@ class Caller:
 
 async def identify(
     request: Request,
-    resources: Annotated[Resources, Depends(get_resources)],
     _key: Annotated[str | None, Security(key_header)],
     _bearer: Annotated[HTTPAuthorizationCredentials | None, Security(bearer_header)],
 ) -> Caller:
-    """The caller of a request."""
-    return caller_of(request.headers, resources, request.scope)
+    """The caller of a request; asked for once, before anything else of a route."""
+    return caller_of(request.headers, await get_resources(request), request.scope)
+
+
+async def get_caller(request: Request) -> Caller:
+    """The caller that was identified. A dependency's own needs are walked through each time it is asked for."""
+    return request.scope["state"]["caller"]
 
 
 def caller_of(headers: Headers, resources: Resources, scope: Any) -> Caller:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,10 +65,8 @@ class TenantBudget:
         slowed = self._slowed.get(account)
         before = min(self._full, slowed.now()) if slowed else self._full
         calls = max(1, before // 2)
-        try:
+        with suppress(RedisError, OSError, TimeoutError):
             calls = int(await self._redis.eval(HALVE, 1, f"budget-rate:{account}", before, 1, 120))
-        except (RedisError, OSError, TimeoutError):
-            pass
         if len(self._slowed) >= REMEMBERED:
             self._slowed.clear()
         self._slowed[account] = Slowed(calls, time.monotonic())

@@ -12,7 +12,7 @@ from app.resources import get_resources
 from app.xyte.client import XyteClient
 
 Resources = Annotated[OpenResources, Depends(get_resources)]
-Caller = Annotated[auth.Caller, Depends(auth.identify)]
+Caller = Annotated[auth.Caller, Depends(auth.get_caller)]
 Admitted = Depends(limits.admit)
 
 

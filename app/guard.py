@@ -57,7 +57,7 @@ class Guard:
         try:
             with REQUESTS_IN_PROGRESS.track_inprogress():
                 await self._pass(scope, receive, answer, headers)
-        except Exception as failure:  # noqa: BLE001  whatever happens inside, the caller gets an answer
+        except Exception as failure:
             if not isinstance(failure, Problem):
                 logger.exception("unforeseen", extra={"request_id": state["request_id"]})
             if not answer.status:

@@ -20,10 +20,9 @@ DUMP = re.compile(r"(?<=/dumps)/\w+%2F\w[\w.+-]*/", re.IGNORECASE | re.ASCII)
 async def admit(
     request: Request,
     caller: Annotated[Caller, Depends(identify)],
-    resources: Annotated[Resources, Depends(get_resources)],
 ) -> None:
     """One request of a caller is one unit, whichever door it used."""
-    await take_unit(resources, caller, request.scope)
+    await take_unit(await get_resources(request), caller, request.scope)
     check_path(request.scope)
 
 

@@ -96,7 +96,7 @@ def open_transport(settings: Settings) -> httpx.AsyncBaseTransport:
     def session() -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(limit=settings.xyte_connections, keepalive_timeout=30, ttl_dns_cache=60)
         client = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
-        client._retry_connection = False  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  it would repeat PUT and DELETE
+        client._retry_connection = False  # pyright: ignore[reportPrivateUsage]  it would repeat PUT and DELETE
         return client
 
     return AiohttpTransport(client=session)

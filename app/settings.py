@@ -79,7 +79,9 @@ class Settings(BaseSettings):
     tasks_open_per_device: int = Field(default=200, gt=0, description="Unsent commands that may wait for one device.")
     tasks_lease_s: float = Field(default=20.0, gt=0, description="A sender silent for so long is taken for dead.")
     tasks_grace_s: float = Field(
-        default=90.0, gt=0, description="A command that Xyte's list does not show so long after the sending was not taken."
+        default=90.0,
+        gt=0,
+        description="Not in Xyte's list so long after the sending: the command was not taken.",
     )
     tasks_clock_skew_s: float = Field(default=5.0, ge=0, description="How far Xyte's clock may be behind PostgreSQL's.")
     tasks_marker: bool = Field(

@@ -3,29 +3,32 @@
 import runpy
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import uvicorn
+import uvloop
 from fastapi import FastAPI
 
-from app import cli
+from app import cli, worker
 from app.cli import main
 from app.settings import Settings
 from app.simulator.application import Application
 
 
 @pytest.fixture
-def environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+def environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """What the service needs, in the environment."""
+    worker.default_settings.cache_clear()
     monkeypatch.setenv("DATABASE_URL", settings.database_url)
     monkeypatch.setenv("REDIS_URL", settings.redis_url)
     monkeypatch.setenv("KEY_PEPPER", "a pepper of at least thirty-two characters")
     monkeypatch.setenv("SEALING_KEYS", "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVowMTIzNDU=")
-    return monkeypatch
+    yield monkeypatch
+    worker.default_settings.cache_clear()
 
 
 @pytest.fixture
@@ -48,6 +51,17 @@ def test_serve_runs_the_api_where_it_was_told_to(environment: pytest.MonkeyPatch
     assert (options["host"], options["port"]) == ("0.0.0.0", 9000)
     assert (options["access_log"], options["server_header"]) == (False, False)
     assert (options["loop"], options["http"]) == ("uvloop", "httptools")
+
+
+def test_the_worker_works_until_it_is_stopped(environment: pytest.MonkeyPatch) -> None:
+    ran: list[Coroutine[Any, Any, None]] = []
+    environment.setattr(uvloop, "run", ran.append)
+
+    code = main(["worker"])
+
+    assert code == 0
+    assert [work.__name__ for work in ran] == ["work"]
+    ran[0].close()
 
 
 def test_the_simulator_runs_where_it_was_told_to(environment: pytest.MonkeyPatch) -> None:

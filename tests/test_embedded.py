@@ -111,6 +111,7 @@ def test_killing_the_starter_leaves_no_server_and_no_file(tmp_path: Path) -> Non
 def test_a_guard_that_was_killed_is_no_reason_to_leave_anything(tmp_path: Path) -> None:
     with Guard() as guard:
         child = guard.start(sleeper(), tmp_path / "log")
+        wait_until((tmp_path / "log").read_text)
         os.kill(guard.pid, signal.SIGKILL)
         wait_until(lambda: not guard.is_alive())
 

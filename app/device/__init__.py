@@ -1,7 +1,5 @@
 """What a device's own key can do, one module per group of the Device API; not offered over MCP unless asked for."""
 
-from fastapi import APIRouter
-
 from app.device import (
     commands,
     configuration,
@@ -15,17 +13,15 @@ from app.device import (
     telemetries,
 )
 
-router = APIRouter(tags=["Device API"])
-for resource in (
-    registration,
-    telemetries,
-    info,
-    commands,
-    configuration,
-    incidents,
-    events,
-    licenses,
-    files,
-    dumps,
-):
-    router.include_router(resource.router, prefix="/device")
+routers = (
+    registration.router,
+    telemetries.router,
+    info.router,
+    commands.router,
+    configuration.router,
+    incidents.router,
+    events.router,
+    licenses.router,
+    files.router,
+    dumps.router,
+)

@@ -160,7 +160,7 @@ async def run_operation(
     if call.operation not in offer.reachable or call.operation == "run_operation":
         raise NotOffered(f"There is no operation {call.operation} here. find_operations finds those there are.")
     operation = catalogue.operations[call.operation]
-    given = {get_resources: resources, auth.identify: caller, get_offer: offer, get_catalogue: catalogue}
+    given = {get_resources: resources, auth.get_caller: caller, get_offer: offer, get_catalogue: catalogue}
     return await operation.call(operation.bind(call.arguments), given)
 
 

@@ -180,7 +180,7 @@ class GatewayMCP(FastApiMCP):
         caller = replace(state["caller"], dry_run=True) if dry_run else state["caller"]
         given: dict[Any, Any] = {
             get_resources: resources,
-            auth.identify: caller,
+            auth.get_caller: caller,
             get_offer: offer,
             get_catalogue: self.catalogue,
         }

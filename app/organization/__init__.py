@@ -1,7 +1,5 @@
 """What an organization key can do, one module per Xyte resource."""
 
-from fastapi import APIRouter
-
 from app.organization import (
     assets,
     commands,
@@ -19,22 +17,20 @@ from app.organization import (
     users,
 )
 
-router = APIRouter()
 # notes come first: devices/notes and spaces/notes would be taken for a device and a space
-for resource in (
-    notes,
-    devices,
-    commands,
-    spaces,
-    incidents,
-    tickets,
-    models,
-    edges,
-    assets,
-    licenses,
-    users,
-    groups,
-    info,
-    search,
-):
-    router.include_router(resource.router)
+routers = (
+    notes.router,
+    devices.router,
+    commands.router,
+    spaces.router,
+    incidents.router,
+    tickets.router,
+    models.router,
+    edges.router,
+    assets.router,
+    licenses.router,
+    users.router,
+    groups.router,
+    info.router,
+    search.router,
+)

@@ -1,12 +1,12 @@
 """Where the worker writes down what became of tasks: changes that come while others are being written go together."""
 
 import asyncio
+import logging
 from collections import deque
 from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db import AWAY
@@ -16,6 +16,8 @@ from app.tasks.models import FINAL, State, Task
 from app.tasks.outcomes import readable
 from app.telemetry import TASK_OUTCOMES
 from app.xyte.schemas.shapes import JsonObject
+
+logger = logging.getLogger("app.tasks")
 
 MOST_TOGETHER = 200
 
@@ -112,12 +114,13 @@ class Ledger:
             batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST_TOGETHER))]
             try:
                 states = await self._apply([change for change, _, _ in batch])
-            except (*AWAY, DBAPIError) as failure:
-                if isinstance(failure, DBAPIError) and not isinstance(failure, AWAY) and len(batch) > 1:
-                    await self._one_by_one(batch)
-                    continue
+            except AWAY as failure:
                 for _, _, done in batch:
                     answer(done, failure)
+                continue
+            except Exception:
+                logger.exception("a change was refused")
+                await self._one_by_one(batch)
                 continue
             for change, _, done in batch:
                 answer(done, change.id in states)
@@ -128,7 +131,7 @@ class Ledger:
         for change, _, done in batch:
             try:
                 states = await self._apply([change])
-            except (*AWAY, DBAPIError) as failure:
+            except Exception as failure:  # noqa: BLE001  whoever asked for the change is told
                 answer(done, failure)
             else:
                 answer(done, change.id in states)

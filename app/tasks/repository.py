@@ -102,15 +102,44 @@ async def room(db: AsyncSession, tenant: str, device_ids: Sequence[str], limit: 
     return unfinished, crowded
 
 
+ADD = text("""
+WITH added AS (
+    INSERT INTO tasks (id, tenant, kind, parent_id, device_id, command, body, idempotent, not_after, state, epoch)
+    SELECT r.id, :tenant, r.kind, r.parent_id, r.device_id, r.command, r.body, r.idempotent, r.not_after, r.state,
+        coalesce((SELECT epoch FROM meta), 1)
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(
+        id uuid, kind text, parent_id uuid, device_id text, command text, body jsonb, idempotent boolean,
+        not_after timestamptz, state text, place bigint
+    )
+    ORDER BY r.place RETURNING *
+), sealed AS (
+    INSERT INTO task_secrets (task_id, tenant, key_id, nonce, ciphertext, expires_at)
+    SELECT s.id, :tenant, s.key_id, s.nonce, s.ciphertext, :expires_at
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:key_ids AS text[]), CAST(:nonces AS bytea[]), CAST(:ciphertexts AS bytea[]))
+        AS s(id, key_id, nonce, ciphertext)
+)
+SELECT * FROM added ORDER BY sequence LIMIT 1
+""")
+
+
 async def add(
-    db: AsyncSession, rows: Sequence[Mapping[str, Any]], secrets: Sequence[Mapping[str, Any]], state: State = "queued"
+    db: AsyncSession,
+    tenant: str,
+    rows: Sequence[Mapping[str, Any]],
+    secrets: Mapping[UUID, Sealed],
+    expires_at: datetime,
 ) -> Task:
-    """Record tasks and their sealed keys; gives the first."""
-    values = [{**row, "state": state, "epoch": EPOCH} for row in rows]
-    added = (await db.scalars(insert(Task).values(values).returning(Task))).all()
-    if secrets:
-        await db.execute(insert(TaskSecret).values(list(secrets)))
-    return added[0]
+    """Record tasks with their sealed keys, at once; gives the first."""
+    given = {
+        "tenant": tenant,
+        "rows": orjson.dumps([{**row, "place": place} for place, row in enumerate(rows)]).decode(),
+        "ids": list(secrets),
+        "key_ids": [sealed.key_id for sealed in secrets.values()],
+        "nonces": [sealed.nonce for sealed in secrets.values()],
+        "ciphertexts": [sealed.ciphertext for sealed in secrets.values()],
+        "expires_at": expires_at,
+    }
+    return (await db.scalars(select(Task).from_statement(ADD), given)).one()
 
 
 async def notify(db: AsyncSession) -> None:
@@ -298,7 +327,7 @@ async def keys_of(db: AsyncSession, resources: Resources, tasks: Sequence[Task])
 
 async def apply(db: AsyncSession, changes: Sequence[Mapping[str, Any]]) -> dict[UUID, State]:
     """Make these changes where the tasks still are as they were; says the state of each that was changed."""
-    rows = await db.execute(APPLY, {"changes": orjson.dumps(list(changes)).decode()})
+    rows = await db.execute(APPLY, {"changes": orjson.dumps(list(changes), default=str).decode()})
     return {row[0]: row[1] for row in rows}
 
 

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -199,39 +199,20 @@ async def _add(resources: Resources, db: Any, tenant: str, caller: Caller, order
     """The rows of an order; gives the parent, or the only task."""
     deadline = repository.now_of(db) + timedelta(seconds=order.deadline_seconds)
     kept_until = deadline + timedelta(seconds=resources.settings.tasks_follow_s)
-    parent: UUID | None = None
-    top: Task | None = None
     common: dict[str, Any] = {
-        "tenant": tenant,
         "command": str(order.body.get("name") or order.body.get("friendly_name")),
         "body": order.body,
         "idempotent": is_idempotent(order.body),
         "not_after": deadline,
     }
-    if order.with_parent:
-        parent = new_id()
-        top = await repository.add(db, [{"id": parent, "kind": "bulk"} | common], [], state="running")
-    ids = [new_id() for _ in order.device_ids]
+    parent = new_id() if order.with_parent else None
+    top = [{"id": parent, "kind": "bulk", "state": "running"} | common] if parent else []
     rows = [
-        {"id": task_id, "parent_id": parent, "device_id": device_id} | common
-        for task_id, device_id in zip(ids, order.device_ids, strict=True)
+        {"id": new_id(), "kind": "command", "state": "queued", "parent_id": parent, "device_id": device_id} | common
+        for device_id in order.device_ids
     ]
-    secrets = [secret_of(resources, task_id, tenant, caller, kept_until) for task_id in ids]
-    first = await repository.add(db, rows, secrets)
-    return top or first
-
-
-def secret_of(resources: Resources, task_id: UUID, tenant: str, caller: Caller, expires_at: datetime) -> dict[str, Any]:
-    """The caller's key, sealed for one task."""
-    sealed = resources.seal.close(caller.key, Binding(task_id, tenant, expires_at))
-    return {
-        "task_id": task_id,
-        "tenant": tenant,
-        "key_id": sealed.key_id,
-        "nonce": sealed.nonce,
-        "ciphertext": sealed.ciphertext,
-        "expires_at": expires_at,
-    }
+    secrets = {row["id"]: resources.seal.close(caller.key, Binding(row["id"], tenant, kept_until)) for row in rows}
+    return await repository.add(db, tenant, [*top, *rows], secrets, kept_until)
 
 
 async def wait_for_change(resources: Resources, tenant: str, task_id: UUID, seconds: float) -> TaskStatus:

@@ -110,7 +110,9 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
     if subprocess.run([base, "-m", "pip", "--version"], capture_output=True, check=False).returncode:
         pytest.skip(f"NOT RUN: {base} has no pip, so the image's packages cannot be installed here")
     (folder / "bin").mkdir()
-    (folder / "bin" / "python").symlink_to(base)
+    shim = folder / "bin" / "python"
+    shim.write_text(f'#!/bin/sh\nexec "{base}" "$@"\n')
+    shim.chmod(0o755)
     built = Image(folder / "root")
     built.build(str(folder / "bin"))
     interpreter = Path(built.inside("/opt/xyte-mcp/bin/xyte-mcp"))

@@ -38,9 +38,9 @@ def prepared(simulator: Simulator) -> tuple[Any, dict[str, Any]]:
     """A device with something of each kind, and their ids."""
     world = simulator.app.state.simulator.world
     organization = next(iter(world.organizations.values()))
-    license = next(row for row in organization.licenses.values() if row.state == "inuse")
-    device = license.device
-    license.change = "add"
+    licence = next(row for row in organization.licenses.values() if row.state == "inuse")
+    device = licence.device
+    licence.change = "add"
     child = next(row for row in organization.devices.values() if row is not device and not row.children)
     child.parent, device.children[child.id] = device, child
     device.model.files.append(FILE)
@@ -52,7 +52,7 @@ def prepared(simulator: Simulator) -> tuple[Any, dict[str, Any]]:
         "me": device.id,
         "access_key": device.access_key,
         "child": child.id,
-        "license": license.id,
+        "license": licence.id,
         "file": FILE["id"],
         "waiting": waiting.id,
         "own_incident": incident.id,

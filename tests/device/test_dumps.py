@@ -37,14 +37,11 @@ async def test_a_mime_type_is_one_segment_however_it_is_written(door: Door) -> N
 
 
 @pytest.mark.parametrize(
-    "tail", ["text/plain/..", "text/plain/%2e%2e", "text/../x", "..%2Fplain/x", "text/plain/more/x", "text/x"]
+    "tail",
+    ["text/plain/%2e%2e", "text%2F..%2Fplain/x", "..%2Fplain/x", "text/plain/more/x", "text/x", "text%5Cplain/x"],
 )
 async def test_other_slashes_and_dots_are_refused(door: Door, tail: str) -> None:
-    url = f"http://localhost/v1/device/{door.ids['me']}/dumps/{tail}"
-
-    answer = await door.client.send(
-        httpx.Request("POST", Verbatim(url), json={"content": "x"}, headers=door.client.headers)
-    )
+    answer = await door.client.post(f"/v1/device/{door.ids['me']}/dumps/{tail}", json={"content": "x"})
 
     assert answer.status_code in (404, 405, 422)
     assert not door.cloud.calls

@@ -25,7 +25,7 @@ async def test_forwards(door: Door, row: Forwarded) -> None:
     ("said", "answer"), [([{"id": "l1"}], {"id": "l1"}), ([], {}), ({}, {}), ({"id": "l1"}, {"id": "l1"})]
 )
 async def test_a_licence_comes_bare_or_in_a_list(door: Door, said: object, answer: object) -> None:
-    door.cloud.get(path__regex="/license$").respond(json=said)
+    door.cloud.route().respond(json=said)
 
     response = await door.client.get(f"/v1/device/{door.ids['me']}/license")
 

@@ -12,8 +12,8 @@ FORWARDED = [
     ),
     Forwarded(
         "partner_list_device_histories",
-        "GET /v1/partner/devices/histories?from=1795000000&to=2026-11-22T12:00:00%2B02:00&status=online",
-        "GET /core/v1/partner/devices/histories?page=1&from=2026-11-18T11:06:40Z&to=2026-11-22T10:00:00Z&status=online",
+        "GET /v1/partner/devices/histories?from=1795341600&to=2026-11-22T12:05:00%2B02:00&status=online",
+        "GET /core/v1/partner/devices/histories?page=1&from=2026-11-22T10:00:00Z&to=2026-11-22T10:05:00Z&status=online",
     ),
     Forwarded(
         "partner_get_device",
