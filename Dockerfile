@@ -37,7 +37,7 @@ EXPOSE 8000
 # uvicorn stops accepting, ends what it has begun within 20 s, and exits.
 STOPSIGNAL SIGTERM
 # For serve; the other processes are watched by who runs them, or have a check of their own in compose.yaml.
-HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
   CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/healthz', timeout=3)"]
 ENTRYPOINT ["xyte-mcp"]
 CMD ["serve", "--host", "0.0.0.0"]

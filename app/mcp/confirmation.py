@@ -35,7 +35,7 @@ def request_of(context: Context) -> HTTPConnection:
     return cast("HTTPConnection", context.request)
 
 
-class Asked(Exception):  # noqa: N818  it ends a call with a question, which is no error
+class Asked(Exception):
     """The client has to ask its person first."""
 
     def __init__(self, question: InputRequiredResult) -> None:

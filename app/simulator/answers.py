@@ -17,7 +17,7 @@ PIECE_BYTES = 64 * 1024
 FILLER = b"x" * PIECE_BYTES
 
 
-class ConnectionCut(Exception):  # noqa: N818  it says what happened to the caller
+class ConnectionCut(Exception):
     """The simulated network failed; raised only in process, where there is no connection to cut."""
 
 

@@ -20,7 +20,7 @@ NOT_AUTHORIZED = "Not authorized"
 SUCCESS: JsonObject = {"success": True}
 
 
-class Refusal(Exception):  # noqa: N818  an answer like any other
+class Refusal(Exception):
     """The call is not done; the caller gets this status and body instead."""
 
     def __init__(self, status: int, body: str | JsonObject) -> None:

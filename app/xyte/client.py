@@ -82,7 +82,7 @@ class Reply:
     content: bytes
 
 
-class Planned(Exception):  # noqa: N818  it ends a dry run, which is no error
+class Planned(Exception):
     """What a dry run would have sent."""
 
     def __init__(self, method: str, path: str, body: Any) -> None:

@@ -147,7 +147,7 @@ def free_port() -> int:
 
 def wait_for(url: str, running: subprocess.Popen[str]) -> httpx.Response:
     """The first answer."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         if running.poll() is not None:
             pytest.fail(f"ended with {running.returncode}: {running.communicate()[0][-2000:]}")
