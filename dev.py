@@ -88,6 +88,12 @@ def bench(arguments: list[str]) -> NoReturn:
     become(python(), "-m", "tests.bench", *arguments)
 
 
+def faults(arguments: list[str]) -> NoReturn:
+    """Do harm to real processes and see that no command is lost or sent twice [--quick] [run ...]."""
+    os.chdir(PROJECT)
+    become(python(), "-m", "tests.faults", *arguments)
+
+
 def deploy_check(arguments: list[str]) -> NoReturn:
     """Look at deploy/ with the programs that will read it; further words name single checks."""
     os.chdir(PROJECT)
@@ -121,6 +127,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "snapshots": snapshots,
     "migration": migration,
     "bench": bench,
+    "faults": faults,
     "deploy-check": deploy_check,
     "lock": lock,
     "help": help_,
@@ -211,7 +218,6 @@ def spare_the_project() -> None:
     """Where the project is read-only, let every tool keep its caches elsewhere."""
     if not os.access(PROJECT, os.W_OK):
         cache = cache_folder()
-        os.environ["PYTHONPYCACHEPREFIX"] = str(cache / "pyc")
         os.environ["COVERAGE_FILE"] = str(cache / "coverage")
         os.environ["RUFF_CACHE_DIR"] = str(cache / "ruff")
         os.environ["PYTEST_ADDOPTS"] = f"-o 'cache_dir={cache / 'pytest'}'"
@@ -238,13 +244,14 @@ def stamp_of(home: Path) -> str:
     return ""
 
 
-def stopped(_signal: int, _frame: object) -> NoReturn:
-    fail("stopped", 143)
+def stopped(number: int, _frame: object) -> NoReturn:
+    fail("stopped", 128 + number)
 
 
 def build(home: Path) -> None:
     """Make the environment, or bring one of ours up to the lock."""
-    signal.signal(signal.SIGTERM, stopped)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stopped)
     make, install = commands(home)
     if not is_ours(home):
         shutil.rmtree(home, ignore_errors=True)

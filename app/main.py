@@ -5,13 +5,11 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from enum import Enum
 from functools import cache
-from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
 from prometheus_fastapi_instrumentator import Instrumentator
-from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse, Response
@@ -24,42 +22,13 @@ from app.guard import Guard
 from app.mcp import router as operations
 from app.mcp import transport
 from app.mcp.server import GatewayMCP
+from app.openapi import DESCRIPTION, describe, documented
 from app.resources import get_resources, open_resources
 from app.settings import Settings
 from app.tasks import router as tasks
 from app.telemetry import configure_logging
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
-DESCRIPTION = """\
-A gateway to the Xyte cloud (device management for AV and IoT fleets): typed REST operations here, the same operations
-as MCP tools at `/mcp`. Send your own Xyte API key with each request, in `X-XYTE-API-KEY` or as
-`Authorization: Bearer`; the gateway keeps none. Failures are `application/problem+json` (RFC 9457).
-"""
-
-
-class ProblemDocument(BaseModel):
-    """A failure (RFC 9457)."""
-
-    type: str = Field(examples=["urn:problem:MissingXyteKey"])
-    title: str
-    status: int
-    detail: str = Field(description="What was wrong and what would be right.")
-    error: str = Field(description="Short code.", examples=["missing_xyte_key"])
-    request_id: str | None = Field(None, description="Finds the request in the log.")
-    errors: list[dict[str, Any]] | None = Field(None, description="For 422: path, message, allowed values.")
-    source: str | None = Field(None, description="xyte, where the cloud failed or refused.")
-    retry_safe: bool | None = Field(None, description="Whether the same request may be sent again without harm.")
-    upstream_status: int | None = Field(None, description="The status with which Xyte answered.")
-    xyte_message: str | None = Field(None, description="Xyte's own words.")
-    retry_after: int | None = Field(None, description="Seconds to wait.")
-
-
-def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The problems an operation may answer with, for OpenAPI."""
-    shape = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}}
-    return {status: {"description": "A problem.", "content": shape} for status in statuses}
-
-
 PROBLEMS = documented(400, 401, 403, 404, 408, 409, 413, 415, 421, 422, 429, 500, 502, 503, 504)
 
 
@@ -84,7 +53,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     include(app, "/v1/device", *device.routers, tags=["Device API"])
     app.include_router(health.router)
     app.include_router(pages.router)
-    describe(app)
+    describe(app, settings.public_url)
     Instrumentator(
         should_group_status_codes=False,
         excluded_handlers=["/metrics", "/healthz", "/readyz"],
@@ -130,19 +99,6 @@ def mount_mcp(app: FastAPI) -> None:
     app.state.mcp = transport.McpEndpoint(gateway)
     app.state.catalogue = gateway.catalogue
     app.add_middleware(transport.McpDoor, endpoint=app.state.mcp)
-
-
-def describe(app: FastAPI) -> None:
-    """Let OpenAPI know the shape of a problem."""
-    generate = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        document = generate()
-        schema = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
-        document["components"]["schemas"].setdefault("ProblemDocument", schema)
-        return document
-
-    app.openapi = openapi
 
 
 async def nowhere(request: Request) -> None:

@@ -315,6 +315,8 @@ class Stack:
             return None
         port = free_port(0)
         self._simulator_url = self.environment["XYTE_BASE_URL"] = f"http://{HOST}:{port}"
+        for name in ("XYTE_ENTRY_URL", "XYTE_DEVICE_HUB_URL"):
+            self.environment.setdefault(name, self._simulator_url)
         self._start("simulator", "simulator", "--port", str(port))
         return port
 
@@ -421,8 +423,8 @@ def greet(facts: Mapping[str, object], seconds: float) -> None:
         ]
     lines += [
         "",
-        f"  curl -H 'X-XYTE-API-KEY: {key}' {url}/v1/devices",
-        f"  curl -H 'X-XYTE-API-KEY: {key}' -H 'Content-Type: application/json' -d '{call}' {url}",
+        f'  curl -H "X-XYTE-API-KEY: {key}" {url}/v1/devices',
+        f"  curl -H \"X-XYTE-API-KEY: {key}\" -H 'Content-Type: application/json' -d '{call}' {url}",
     ]
     print("\n".join(lines), flush=True)
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, get_args, get_type_hints
+from typing import Any, cast, get_args, get_type_hints
 from urllib.parse import parse_qs, parse_qsl, quote, unquote, urlsplit
 
 import httpx
@@ -36,7 +36,7 @@ class Forwarded:
 
     def arguments(self, app: FastAPI, ids: Mapping[str, Any]) -> dict[str, Any]:
         """The flat arguments of the tool: those in the path, in the query and in the body."""
-        _, url = filled(self.asked, ids).split(" ", 1)
+        _, url = request_of(self.asked, ids)
         parts = urlsplit(url)
         matched = re.fullmatch(pattern_of(str(route_of(app, self.operation).path)), parts.path)
         assert matched, (self.operation, parts.path)
@@ -44,10 +44,9 @@ class Forwarded:
         in_path = {name: unquote(value) for name, value in matched.groupdict().items()}
         return in_path | query | (filled(self.body, ids) or {})
 
-    def compare(self, cloud: respx.MockRouter, ids: Mapping[str, Any]) -> None:
+    def compare(self, request: httpx.Request, ids: Mapping[str, Any]) -> None:
         """The cloud got exactly what the row says, in whatever order its query has."""
-        request: httpx.Request = cloud.calls.last.request
-        method, url = filled(self.sent, ids).split(" ", 1)
+        method, url = request_of(self.sent, ids)
         path, _, query = url.partition("?")
         assert (request.method, request.url.raw_path.decode().partition("?")[0]) == (method, path)
         assert sorted(parse_qsl(request.url.query.decode())) == sorted(parse_qsl(query))
@@ -70,10 +69,10 @@ class Door:
 
     async def rest(self, row: Forwarded) -> Any:
         """Ask over REST: the cloud gets what the row says, and all that it says comes back."""
-        method, url = filled(row.asked, self.ids).split(" ", 1)
+        method, url = request_of(row.asked, self.ids)
         answer = await self.client.request(method, url, json=filled(row.body, self.ids))
         assert answer.status_code == 200, answer.text
-        row.compare(self.cloud, self.ids)
+        row.compare(self.requests[-1], self.ids)
         self.check(row, answer.json(), self.said())
         return answer.json()
 
@@ -88,43 +87,60 @@ class Door:
         message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
         result = (await self.client.post("/mcp/x/all", json=message)).json()["result"]
         assert not result.get("isError"), result
-        row.compare(self.cloud, self.ids)
+        row.compare(self.requests[-1], self.ids)
         self.check(row, result["structuredContent"], without_nulls(self.said()))
         return result["structuredContent"]
 
+    @property
+    def requests(self) -> list[httpx.Request]:
+        """What the cloud was asked, oldest first."""
+        return [call.request for call in cast("Any", self.cloud).calls]
+
     def said(self) -> Any:
         """The cloud's own answer to its last request."""
-        content = self.cloud.calls.last.response.content
+        content: bytes = cast("Any", self.cloud).calls.last.response.content
         return orjson.loads(content) if content.strip() else {"success": True}
 
     def check(self, row: Forwarded, answer: Any, said: Any) -> None:
         """The answer is all that the cloud said, in our one list shape."""
         (shape,) = get_args(get_type_hints(route_of(self.app, row.operation).endpoint)["return"])
+        envelope = table(said)
+        rows: Any = envelope.get("items", envelope.get("data")) if envelope else said
         if isinstance(shape, type) and issubclass(shape, Page):
-            rows = said if isinstance(said, list) else said.get("items", said.get("data"))
             assert answer["items"] == rows
             assert (answer["page"], type(answer["has_more"])) == (1, bool)
-            return
-        if isinstance(said, dict) and isinstance(said.get("data"), list):
-            (said,) = said["data"]
-        assert answer == said
+        elif envelope and isinstance(rows, list):
+            assert [answer] == rows
+        else:
+            assert answer == said
+
+
+def table(value: Any) -> dict[str, Any]:
+    """What may be an object."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def without_nulls(value: Any) -> Any:
     """A tool's result leaves nulls out."""
-    if isinstance(value, dict):
-        return {name: without_nulls(inner) for name, inner in value.items() if inner is not None}
     if isinstance(value, list):
-        return [without_nulls(inner) for inner in value]
+        return [without_nulls(inner) for inner in cast("list[Any]", value)]
+    if isinstance(value, dict):
+        return {name: without_nulls(inner) for name, inner in table(value).items() if inner is not None}
     return value
+
+
+def request_of(text: str, ids: Mapping[str, Any]) -> tuple[str, str]:
+    """A method and an address."""
+    method, _, url = str(filled(text, ids)).partition(" ")
+    return method, url
 
 
 def filled(value: Any, ids: Mapping[str, Any]) -> Any:
     """A value with the world's ids in place of their names."""
-    if isinstance(value, dict):
-        return {filled(name, ids): filled(inner, ids) for name, inner in value.items()}
     if isinstance(value, list):
-        return [filled(inner, ids) for inner in value]
+        return [filled(inner, ids) for inner in cast("list[Any]", value)]
+    if isinstance(value, dict):
+        return {filled(name, ids): filled(inner, ids) for name, inner in table(value).items()}
     if not isinstance(value, str):
         return value
     if (whole := re.fullmatch(r"\{(\w+)\}", value)) and whole[1] in ids:
@@ -161,9 +177,11 @@ def ids_of(simulator: Simulator) -> dict[str, Any]:
     edge_device = next(device for device in devices if device.custom_parameters)
     edge = next(iter(organization.edges.values()))
     edge.pings[ADDRESS] = edge.claims[ADDRESS] = EdgeJob(ready_at=0.0, result="success", looks=1)
+    shadow = devices[20]
+    shadow.primary, projector.shadows[shadow.id] = projector, shadow
     notes = list(organization.notes.values())
     queued = world.queue(projector, organization.name, projector.model.commands["power_on"], {}, None)
-    unclaimed = next(device for device in world.devices.values() if device.organization is None)
+    unclaimed = next(device for device in world.devices.values() if device.organization is None and device.cloud_id)
     by_partner = next(device for device in devices if device.model.vendor == world.partner.name)
     tickets = [row for row in organization.tickets.values() if row.status == "open"]
     partner_ticket = next(row for row in tickets if row.device.model.vendor == world.partner.name)
@@ -173,6 +191,7 @@ def ids_of(simulator: Simulator) -> dict[str, Any]:
     return {
         "device": projector.id,
         "other_device": devices[1].id,
+        "shadow": shadow.id,
         "unclaimed_cloud_id": unclaimed.cloud_id,
         "edge_device": edge_device.id,
         "edge_model": edge_device.model.id,

@@ -2,15 +2,22 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote
 
 import httpx
+import respx
 from starlette.types import ASGIApp
 
 from app.simulator import ORGANIZATION_KEYS
 
 KEY = ORGANIZATION_KEYS[0]
+
+
+def sent(cloud: respx.MockRouter) -> list[httpx.Request]:
+    """What the gateway asked the cloud, oldest first."""
+    calls: Any = cloud.calls
+    return [call.request for call in calls]
 
 
 def scope_of(method: str, target: str, headers: Iterable[tuple[bytes, bytes]]) -> dict[str, Any]:
@@ -43,11 +50,12 @@ async def ask(
     ending: bool = True,
 ) -> httpx.Response:
     """Send it, body piece by piece; without `ending` the rest of the body never comes."""
-    raw = (
-        [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
-        if isinstance(headers, Mapping)
-        else list(headers)
-    )
+    raw: list[tuple[bytes, bytes]]
+    if isinstance(headers, Mapping):
+        given = cast("Mapping[str, str]", headers)
+        raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in given.items()]
+    else:
+        raw = list(headers)
     if not any(name == b"host" for name, _ in raw):
         raw.append((b"host", b"localhost"))
     if key is not None:
@@ -55,7 +63,7 @@ async def ask(
     messages = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
     if ending:
         messages.append({"type": "http.request", "body": b"", "more_body": False})
-    sent: list[dict[str, Any]] = []
+    answered: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
         if messages:
@@ -65,8 +73,8 @@ async def ask(
         return await asyncio.Future()
 
     async def send(message: Any) -> None:
-        sent.append(message)
+        answered.append(message)
 
     await app(scope_of(method, target, raw), receive, send)
-    content = b"".join(message.get("body", b"") for message in sent[1:])
-    return httpx.Response(sent[0]["status"], headers=sent[0]["headers"], content=content)
+    content = b"".join(message.get("body", b"") for message in answered[1:])
+    return httpx.Response(answered[0]["status"], headers=answered[0]["headers"], content=content)

@@ -14,7 +14,7 @@ from app.auth import Caller
 from app.resources import Resources
 from app.simulator import ORGANIZATION_KEYS
 from app.telemetry import JsonFormatter
-from tests.raw import KEY, ask
+from tests.raw import KEY, ask, sent
 from tests.world import Simulator, call, mcp
 
 OTHER = ORGANIZATION_KEYS[1]
@@ -230,10 +230,10 @@ async def test_the_cloud_gets_the_bare_key(
 ) -> None:
     await anonymous.get("/v1/devices", headers={"Authorization": form.format(KEY), "Cookie": "a=b", "X-Mine": "1"})
 
-    (sent,) = [one.request for one in cloud.calls]
-    assert sent.headers["authorization"] == KEY
-    assert sent.url.host == "hub.xyte.test"
-    assert set(sent.headers) <= {"authorization", "accept", "accept-encoding", "host"}
+    (request,) = sent(cloud)
+    assert request.headers["authorization"] == KEY
+    assert request.url.host == "hub.xyte.test"
+    assert set(request.headers) <= {"authorization", "accept", "accept-encoding", "host"}
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -248,7 +248,7 @@ async def test_a_redirect_is_refused_and_the_key_stays_here(
     assert answer.status_code == 502
     assert answer.json()["error"] == "xyte_failed"
     assert answer.json()["upstream_status"] == status
-    assert {one.request.url.host for one in cloud.calls} == {"hub.xyte.test"}
+    assert {request.url.host for request in sent(cloud)} == {"hub.xyte.test"}
 
 
 async def test_a_refused_key_is_refused_from_memory(client: httpx.AsyncClient, cloud: respx.MockRouter) -> None:

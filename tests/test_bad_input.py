@@ -347,21 +347,21 @@ async def test_whatever_the_cloud_says_there_is_a_problem(
     assert "Traceback" not in answer.text
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        None,
-        [],
-        {},
-        "text",
-        7,
-        True,
-        {"items": None},
-        {"items": "x", "next_page": []},
-        {"items": [None, 1, "a"], "page_info": 7, "next_page": "two"},
-        {"data": [{}], "page_info": "has_next"},
-    ],
-)
+ODDITIES: list[Any] = [
+    None,
+    [],
+    {},
+    "text",
+    7,
+    True,
+    {"items": None},
+    {"items": "x", "next_page": []},
+    {"items": [None, 1, "a"], "page_info": 7, "next_page": "two"},
+    {"data": [{}], "page_info": "has_next"},
+]
+
+
+@pytest.mark.parametrize("value", ODDITIES)
 @pytest.mark.parametrize("tool", ["list_devices", "get_device"])
 async def test_whatever_json_the_cloud_says_there_is_an_answer(
     client: httpx.AsyncClient, cloud: respx.MockRouter, value: Any, tool: str

@@ -41,7 +41,11 @@ def taken() -> Iterator[int]:
 
 def test_serve_runs_the_api_where_it_was_told_to(environment: pytest.MonkeyPatch) -> None:
     ran: list[tuple[Any, dict[str, Any]]] = []
-    environment.setattr(uvicorn, "run", lambda app, **options: ran.append((app, options)))
+
+    def run(app: Any, **options: Any) -> None:
+        ran.append((app, options))
+
+    environment.setattr(uvicorn, "run", run)
 
     code = main(["serve", "--host", "0.0.0.0", "--port", "9000"])
 
@@ -66,7 +70,11 @@ def test_the_worker_works_until_it_is_stopped(environment: pytest.MonkeyPatch) -
 
 def test_the_simulator_runs_where_it_was_told_to(environment: pytest.MonkeyPatch) -> None:
     ran: list[uvicorn.Server] = []
-    environment.setattr(uvicorn.Server, "run", lambda server: ran.append(server))
+
+    def run(server: uvicorn.Server) -> None:
+        ran.append(server)
+
+    environment.setattr(uvicorn.Server, "run", run)
 
     codes = [main(["simulator", "--port", "9001"]), main(["simulator"])]
 

@@ -159,3 +159,30 @@ def test_an_environment_of_another_python_or_folder_is_made_anew(tmp_path: Path)
         verdicts.append((dev.is_current(tmp_path), dev.is_ours(tmp_path)))
 
     assert verdicts == [(True, True), (False, True), (False, False), (False, False)]
+
+
+def test_where_the_project_is_read_only_everything_goes_to_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("COVERAGE_FILE", "RUFF_CACHE_DIR", "PYTEST_ADDOPTS"):
+        monkeypatch.setenv(name, "before")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(dev, "PROJECT", tmp_path / "nobody may write here")
+
+    dev.spare_the_project()
+
+    assert dev.environment_folder().is_relative_to(tmp_path / "xyte-mcp")
+    assert os.environ["COVERAGE_FILE"] == str(dev.cache_folder() / "coverage")
+
+
+def test_where_nothing_can_be_written_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+
+    with pytest.raises(SystemExit) as refused:
+        dev.cache_folder()
+
+    assert refused.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1

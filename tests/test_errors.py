@@ -90,3 +90,10 @@ def test_no_mistakes_are_still_a_problem() -> None:
 def test_a_refusal_without_words_has_no_empty_member() -> None:
     assert "xyte_message" not in UpstreamRefused(404, None).body()
     assert UpstreamRefused(404, "Not found").body()["xyte_message"] == "Not found"
+
+
+def test_a_refusal_names_what_would_be_accepted() -> None:
+    assert errors.InvalidSelection("No toolset x.", ["devices", "rooms"]).body()["valid"] == ["devices", "rooms"]
+    assert errors.ConfirmationNeeded("Sure?", "d1").body()["confirm"] == "d1"
+    assert errors.DeviceBusy("Later.", 7).body()["retry_after"] == 7
+    assert errors.BodyTooLarge(100).detail == "A body may have 100 bytes."

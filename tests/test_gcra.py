@@ -5,6 +5,7 @@ import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from math import ceil
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -113,7 +114,7 @@ async def test_a_bucket_leaves_redis_when_it_is_full_again(gcra: Gcra, redis: Re
 async def test_the_script_decides_as_the_model_does(redis: Redis, seed: int) -> None:
     """The script as it is, but on a clock of the test's own, on which nothing expires."""
     clocked = LUA.replace(CLOCK, "{tonumber(ARGV[#ARGV - 1]), tonumber(ARGV[#ARGV])}").replace(EXPIRY, "")
-    script = redis.register_script(clocked)
+    script: Any = redis.register_script(clocked)
     assert (LUA.count(CLOCK), LUA.count(EXPIRY)) == (1, 1)
     chance = random.Random(seed)
     interval, burst = chance.choice([(1_000, 1), (250_000, 10), (1_000_000, 60), (333_333, 7)])

@@ -18,44 +18,45 @@ from app.settings import Settings
 from tests.raw import ask
 
 JSON = {"content-type": "application/json"}
-SECRET = "planted-secret-7f3a"  # noqa: S105
+SECRET = "planted-secret-7f3a"
+
+
+def fail(_request: Any) -> None:
+    raise RuntimeError(f"{SECRET} at postgresql://user:password@host")
+
+
+async def fail_late(_scope: Any, _receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    raise RuntimeError(SECRET)
+
+
+async def echo(_scope: Any, receive: Any, send: Any) -> None:
+    """What can be received, one message after the other."""
+    messages = [await receive(), await receive()]
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": str(messages).encode()})
 
 
 @pytest.fixture(scope="module")
 def narrow_app(settings: Settings) -> FastAPI:
-    """The application with narrow bounds and one foreign origin allowed."""
+    """The application under any name, with narrow bounds, one foreign origin allowed, and routes that fail."""
     narrow = settings.model_copy(
-        update={"body_limit_bytes": 200, "body_timeout_s": 0.05, "cors_origins": ("https://console.example",)}
+        update={
+            "allowed_hosts": ("*",),
+            "cors_origins": ("https://console.example",),
+            "body_limit_bytes": 200,
+            "body_timeout_s": 0.05,
+        }
     )
-    return create_app(narrow)
+    application = create_app(narrow)
+    application.router.routes[:0] = [Route("/fail", fail), Mount("/late", fail_late), Mount("/echo", echo)]
+    return application
 
 
 @pytest.fixture
 def strict(narrow_app: FastAPI, resources: Resources) -> FastAPI:
     narrow_app.state.resources = resources
     return narrow_app
-
-
-@pytest.fixture(scope="module")
-def failing(settings: Settings) -> FastAPI:
-    """The application with routes that fail."""
-    application = create_app(settings)
-
-    def fail(_request: Any) -> None:
-        raise RuntimeError(f"{SECRET} at postgresql://user:password@host")
-
-    async def fail_late(_scope: Any, _receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        raise RuntimeError(SECRET)
-
-    application.router.routes[:0] = [Route("/fail", fail), Mount("/late", fail_late)]
-    return application
-
-
-@pytest.fixture(scope="module")
-def everywhere(settings: Settings) -> FastAPI:
-    """The application under any name."""
-    return create_app(settings.model_copy(update={"allowed_hosts": ("*",)}))
 
 
 # ── Bodies ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -104,6 +105,13 @@ async def test_a_body_in_pieces_is_put_together(strict: FastAPI, cloud: respx.Mo
 
     assert answer.status_code == 200
     assert json.loads(cloud.calls.last.request.content) == {"name": "Left"}
+
+
+async def test_after_the_body_comes_what_the_server_says(strict: FastAPI) -> None:
+    answer = await ask(strict, "POST", "/echo/", headers={"content-length": "4"}, pieces=[b"bo", b"dy"])
+
+    assert "b'body'" in answer.text
+    assert "http.disconnect" in answer.text
 
 
 async def test_a_caller_who_leaves_while_sending_gets_no_further(strict: FastAPI, cloud: respx.MockRouter) -> None:
@@ -211,8 +219,8 @@ async def test_our_host_is_ours_with_any_port_and_in_any_case(anonymous: httpx.A
     assert (await anonymous.get("/healthz", headers={"Host": host})).status_code == 200
 
 
-async def test_every_host_is_ours_if_the_operator_says_so(everywhere: FastAPI) -> None:
-    answer = await ask(everywhere, "GET", "/healthz", headers={"host": "any.example"})
+async def test_every_host_is_ours_if_the_operator_says_so(strict: FastAPI) -> None:
+    answer = await ask(strict, "GET", "/healthz", headers={"host": "any.example"})
 
     assert answer.status_code == 200
 
@@ -249,8 +257,8 @@ async def test_an_mcp_client_hears_of_a_foreign_origin_in_json_rpc(client: httpx
     assert answer.json()["error"]["data"]["error"] == "foreign_origin"
 
 
-async def test_an_origin_without_a_host_to_compare_with_is_foreign(everywhere: FastAPI) -> None:
-    answer = await ask(everywhere, "GET", "/healthz", headers={"host": "", "origin": "null"})
+async def test_an_origin_without_a_host_to_compare_with_is_foreign(strict: FastAPI) -> None:
+    answer = await ask(strict, "GET", "/healthz", headers={"host": "", "origin": "null"})
 
     assert answer.status_code == 403
 
@@ -342,9 +350,9 @@ async def test_the_log_has_one_line_a_request_and_none_for_probes(
 
 
 async def test_an_unforeseen_failure_is_a_500_problem_without_its_text(
-    failing: FastAPI, caplog: pytest.LogCaptureFixture
+    strict: FastAPI, caplog: pytest.LogCaptureFixture
 ) -> None:
-    answer = await ask(failing, "GET", "/fail")
+    answer = await ask(strict, "GET", "/fail")
 
     assert answer.status_code == 500
     assert answer.headers["content-type"] == "application/problem+json"
@@ -356,9 +364,9 @@ async def test_an_unforeseen_failure_is_a_500_problem_without_its_text(
 
 
 async def test_a_failure_after_the_answer_began_adds_nothing_to_it(
-    failing: FastAPI, caplog: pytest.LogCaptureFixture
+    strict: FastAPI, caplog: pytest.LogCaptureFixture
 ) -> None:
-    answer = await ask(failing, "GET", "/late/now")
+    answer = await ask(strict, "GET", "/late/now")
 
     assert (answer.status_code, answer.content) == (200, b"")
     assert [record.message for record in caplog.records if record.exc_info] == ["unforeseen"]
@@ -373,7 +381,13 @@ async def test_what_is_no_http_passes_the_guard(app: FastAPI, resources: Resourc
     async def send(message: Any) -> None:
         sent.append(message)
 
-    scope = {"type": "websocket", "path": "/v1/devices", "headers": [], "query_string": b"", "subprotocols": []}
+    scope: dict[str, Any] = {
+        "type": "websocket",
+        "path": "/v1/devices",
+        "headers": [],
+        "query_string": b"",
+        "subprotocols": [],
+    }
     await app(scope, receive, send)
 
     assert [message["type"] for message in sent] == ["websocket.close"]

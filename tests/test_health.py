@@ -11,14 +11,6 @@ from app.resources import Resources, open_redis
 from tests.world import call
 
 
-@pytest.fixture
-async def no_redis(resources: Resources) -> None:
-    await resources.redis.aclose()
-    working, resources.redis = resources.redis, open_redis("redis://127.0.0.1:1/0")
-    resources.settings = resources.settings
-    resources.__dict__["working"] = working
-
-
 async def without_redis(resources: Resources) -> None:
     resources.redis = open_redis("redis://127.0.0.1:1/0")
 

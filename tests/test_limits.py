@@ -170,7 +170,7 @@ async def test_a_redis_that_stops_in_mid_traffic_costs_no_request(
         place = embedded.prepare(guard, tmp_path / "valkey", durable=False)
         valkey = embedded.Valkey(guard, place, durable=False)
         valkey.wait()
-        own = settings.model_copy(update={"redis_url": valkey.url, "rate_limit_burst": 1000})
+        own = settings.model_copy(update={"redis_url": place.redis_url, "rate_limit_burst": 1000})
         async with private(app, own, cloud) as client:
             before = [await client.get("/v1/organization") for _ in range(5)]
             under_way = [asyncio.create_task(client.get("/v1/organization")) for _ in range(50)]
@@ -186,7 +186,7 @@ async def test_a_redis_that_stops_in_mid_traffic_costs_no_request(
                 while REGISTRY.get_sample_value("xyte_limiter_degraded"):
                     after.append(await client.get("/v1/organization"))
             answers = [*before, *await asyncio.gather(*under_way), *without, *after]
-            counted = BlockingRedis.from_url(again.url).keys("limit:*")  # pyright: ignore[reportUnknownMemberType]
+            counted = BlockingRedis.from_url(place.redis_url).keys("limit:*")  # pyright: ignore[reportUnknownMemberType]
 
     assert {answer.status_code for answer in answers} == {200}
     assert degraded == 1

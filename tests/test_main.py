@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 
 from app import main
-from app.main import create_app, lifespan
+from app.main import lifespan
 from app.settings import Settings
 
 
@@ -22,8 +22,22 @@ def thawed() -> Iterator[None]:
     gc.set_threshold(*before)
 
 
-async def test_what_it_holds_is_open_for_its_lifespan(settings: Settings, thawed: None) -> None:
-    application = create_app(settings)
+@pytest.fixture
+def application(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[FastAPI]:
+    """What `uvicorn app.main:app` serves."""
+    monkeypatch.setenv("DATABASE_URL", settings.database_url)
+    monkeypatch.setenv("REDIS_URL", settings.redis_url)
+    monkeypatch.setenv("KEY_PEPPER", "a pepper of at least thirty-two characters")
+    monkeypatch.setenv("SEALING_KEYS", "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVowMTIzNDU=")
+    main.default_app.cache_clear()
+    yield main.app
+    main.default_app.cache_clear()
+
+
+async def test_the_application_of_the_module_is_one_and_open_for_its_lifespan(
+    application: FastAPI, thawed: None
+) -> None:
+    assert main.app is application
 
     async with lifespan(application):
         transport = httpx.ASGITransport(app=application)
@@ -37,20 +51,6 @@ async def test_what_it_holds_is_open_for_its_lifespan(settings: Settings, thawed
     assert readiness["status"] == "ok"
     assert greeting.json()["result"] == {}
     assert frozen > 10_000
-
-
-def test_the_application_of_the_module_is_made_once_from_the_environment(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("KEY_PEPPER", "a pepper of at least thirty-two characters")
-    monkeypatch.setenv("SEALING_KEYS", "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVowMTIzNDU=")
-    main.default_app.cache_clear()
-
-    first, second = main.app, main.app
-
-    assert isinstance(first, FastAPI)
-    assert first is second
-    main.default_app.cache_clear()
 
 
 def test_the_module_has_nothing_else_to_offer() -> None:
@@ -81,5 +81,6 @@ async def test_every_reference_in_openapi_leads_somewhere(anonymous: httpx.Async
             for inner in part:  # pyright: ignore[reportUnknownVariableType]
                 yield from references(inner)
 
-    known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    kinds = ("schemas", "responses")
+    known = {f"#/components/{kind}/{name}" for kind in kinds for name in document["components"][kind]}
     assert set(references(document)) <= known

@@ -7,7 +7,6 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app.main import create_app
 from app.settings import Settings
 from tests.raw import ask
 
@@ -33,19 +32,18 @@ async def test_its_configurations_are_json(anonymous: httpx.AsyncClient) -> None
     assert all("http://localhost/mcp" in json.dumps(one) for one in found)
 
 
-async def test_it_names_the_public_address_if_there_is_one(settings: Settings) -> None:
-    application = create_app(settings.model_copy(update={"public_url": "https://gateway.example"}))
+async def test_it_names_the_public_address_if_there_is_one(app: FastAPI, settings: Settings) -> None:
+    app.state.settings = settings.model_copy(update={"public_url": "https://gateway.example"})
 
-    answer = await ask(application, "GET", "/", key=None)
+    answer = await ask(app, "GET", "/", key=None)
 
+    app.state.settings = settings
     assert "https://gateway.example/mcp" in answer.text
     assert "http://localhost" not in answer.text
 
 
-async def test_a_host_cannot_bring_markup_into_it(settings: Settings) -> None:
-    application = create_app(settings.model_copy(update={"allowed_hosts": ("*",)}))
-
-    answer = await ask(application, "GET", "/", headers={"host": 'a"><script>alert(1)</script>'}, key=None)
+async def test_a_host_cannot_bring_markup_into_it(app: FastAPI) -> None:
+    answer = await ask(app, "GET", "/", headers={"host": 'localhost:"><script>alert(1)</script>'}, key=None)
 
     assert "<script>" not in answer.text
 

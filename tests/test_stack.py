@@ -383,6 +383,30 @@ def test_given_servers_that_do_not_answer_are_one_line(
     assert lines[1].startswith("xyte-mcp: cannot make a database with DATABASE_URL: ")
 
 
+def test_a_command_that_is_killed_counts_as_failed(given: Servers) -> None:
+    environment = {"DATABASE_URL": given.database_url, "REDIS_URL": given.redis_url}
+
+    assert run_with_servers(["sh", "-c", "kill -KILL $$"], environment) == 128 + signal.SIGKILL
+
+
+def test_a_runner_that_is_told_to_stop_leaves_nothing(given: Servers) -> None:
+    environment = {"DATABASE_URL": given.database_url, "REDIS_URL": given.redis_url}
+    before = databases(given.database_url)
+
+    code = run_with_servers(["sh", "-c", "kill -TERM $PPID; exec sleep 60"], environment)
+
+    assert code == 130
+    assert databases(given.database_url) == before
+
+
+def test_with_a_real_cloud_the_key_is_left_to_the_caller(capsys: pytest.CaptureFixture[str]) -> None:
+    stack.greet({"url": "http://x", "mcp_url": "http://x/mcp", "organization_key": None, "simulator_url": None}, 1.0)
+
+    output = capsys.readouterr().out
+    assert "$XYTE_API_KEY" in output
+    assert "simulated" not in output
+
+
 def test_a_redis_without_an_empty_database_is_left_alone(given: Servers) -> None:
     others = [redis(f"{given.redis_url}?db={number}") for number in range(1, 15)]
     for other in others:

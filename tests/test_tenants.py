@@ -146,7 +146,6 @@ async def test_only_what_keeps_state_asks_for_the_tenant(client: httpx.AsyncClie
     await client.post(f"/v1/devices/{device['id']}/commands", json={"name": "power_on"})
 
     assert after_a_read == ["/core/v1/organization/devices"]
-    assert [seen["path"] for seen in await simulator.requests()][1:] == [
-        "/core/v1/organization/info",
-        f"/core/v1/organization/devices/{device['id']}/commands",
-    ]
+    asked = [seen["path"] for seen in await simulator.requests()]
+    assert asked.count("/core/v1/organization/info") == 1
+    assert asked[-1] == f"/core/v1/organization/devices/{device['id']}/commands"

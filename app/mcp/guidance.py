@@ -90,17 +90,31 @@ def is_left_out(name: str, part: Any) -> bool:
         name in UNREAD
         or (name == "default" and part in (None, False, {}, []))
         or (name == "minimum" and part in (0, 1))
+        or (name == "maximum" and part >= 100_000)
         or name == "additionalProperties"
     )
 
 
 def unwrapped(schema: dict[str, Any]) -> dict[str, Any]:
-    """`anyOf` of one type and null is that type."""
+    """`anyOf` of one type and null is that type; of several, a list of them."""
     if "anyOf" not in schema:
         return schema
     choices = [choice for choice in schema["anyOf"] if choice != {"type": "null"}]
     rest = {name: part for name, part in schema.items() if name not in ("anyOf", "type")}
-    return choices[0] | rest if len(choices) == 1 else {"anyOf": choices} | rest
+    if len(choices) == 1:
+        return choices[0] | rest
+    bare = [undescribed(tidied(choice)) for choice in choices]
+    if all(choice.keys() == {"type"} for choice in bare):
+        return {"type": [choice["type"] for choice in bare]} | rest
+    return {"anyOf": bare} | rest
+
+
+def undescribed(schema: dict[str, Any]) -> dict[str, Any]:
+    """A choice without words of its own: those of the argument tell of all choices."""
+    shape = {name: part for name, part in schema.items() if name != "description"}
+    if "properties" in shape:
+        shape["properties"] = {name: undescribed(part) for name, part in shape["properties"].items()}
+    return shape
 
 
 def outline(schema: dict[str, Any] | None) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from app import auth
 from app.dependencies import Caller, OrganizationApi, Resources
@@ -101,6 +101,12 @@ class OperationsFound(BaseModel):
 
 class OperationCall(Sent):
     """Which operation, with what."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"operation": "get_device", "arguments": {"device_id": "c66308c8-1d12-4f0e-8f6e-0a1b2c3d4e5f"}}
+        }
+    )
 
     operation: str = Field(max_length=64, description="As found by find_operations.")
     arguments: dict[str, Any] = Field(default_factory=dict[str, Any], description="By its input_schema.")

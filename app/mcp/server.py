@@ -90,7 +90,7 @@ class GatewayMCP(FastApiMCP):
         self.server.middleware.append(boundary)
 
     def _tools(self, operations: Mapping[str, Operation]) -> list[Tool]:
-        document = self.fastapi.openapi()
+        document = without_problems(self.fastapi.openapi())
         converted, self.operation_map = convert_openapi_to_mcp_tools(document)
         resolved = resolve_schema_references(document, document)
         outputs = {name: output_schema(resolved, entry) for name, entry in self.operation_map.items()}
@@ -196,6 +196,30 @@ class GatewayMCP(FastApiMCP):
             if name not in offer.reachable or name == "run_operation":
                 raise NotOffered(f"There is no operation {name} here. find_operations finds those there are.")
         return self.catalogue.operations[name], arguments
+
+
+def without_problems(document: dict[str, Any]) -> dict[str, Any]:
+    """OpenAPI for the conversion, which knows no lists of types and would write out the problem's shape each time."""
+    paths = {
+        path: {
+            method: {**operation, "responses": {s: r for s, r in operation["responses"].items() if s.startswith("2")}}
+            for method, operation in operations.items()
+        }
+        for path, operations in document["paths"].items()
+    }
+    return with_choices({**document, "paths": paths})
+
+
+def with_choices(part: Any) -> Any:
+    """A schema in which a list of types is a choice between them."""
+    if isinstance(part, list):
+        return [with_choices(item) for item in cast("list[Any]", part)]
+    if not isinstance(part, dict):
+        return part
+    schema = {name: with_choices(value) for name, value in cast("dict[str, Any]", part).items()}
+    if isinstance(schema.get("type"), list):
+        schema["anyOf"] = [{"type": name} for name in schema.pop("type")]
+    return schema
 
 
 def is_names(value: Any) -> bool:

@@ -52,7 +52,7 @@ class BulkSubmit(CommandSend, TaskOptions):
     """A command for many devices: those named, or all in a space or of a model."""
 
     device_ids: list[Identifier] | None = Field(
-        default=None, min_length=1, max_length=500, description="As listed by list_devices."
+        default=None, min_length=1, max_length=500, description="From list_devices."
     )
     space_id: SpaceNumber | None = Field(default=None, description="All devices in this space, instead of device_ids.")
     model: str | None = Field(default=None, min_length=1, max_length=200, description="Only devices of this model id.")
@@ -64,9 +64,9 @@ class BulkSubmit(CommandSend, TaskOptions):
         return self
 
 
-def to_xyte(order: CommandSend) -> JsonObject:
-    """The body for Xyte, without what is ours."""
-    return CommandSend(**order.model_dump(include=set(CommandSend.model_fields))).to_xyte()
+def plain(order: CommandSend) -> CommandSend:
+    """The command alone, without what is ours."""
+    return CommandSend(**order.model_dump(include=set(CommandSend.model_fields)))
 
 
 class TaskStatus(BaseModel):

@@ -11,7 +11,16 @@ from uuid import UUID
 import orjson
 
 from app.auth import Caller, client_of, tenant_of
-from app.errors import IdempotencyConflict, InvalidInput, NotFound, TaskEnded, TooManyTasks
+from app.errors import (
+    IdempotencyConflict,
+    InvalidInput,
+    NotFound,
+    TaskEnded,
+    TooManyTasks,
+    UpstreamProblem,
+    UpstreamRefused,
+    XyteRefusedKey,
+)
 from app.resources import Resources
 from app.seal import Binding
 from app.tasks import repository
@@ -26,8 +35,9 @@ from app.tasks.schemas import (
     TaskPage,
     TaskStatus,
     TaskStep,
-    to_xyte,
+    plain,
 )
+from app.xyte.capabilities import checked
 from app.xyte.client import PREFIXES, Planned
 from app.xyte.schemas.shapes import JsonObject
 
@@ -60,7 +70,10 @@ class Order:
 
 async def submit(resources: Resources, caller: Caller, asked: CommandSubmit, key: str | None = None) -> Submitted:
     """Record the task, then ring the worker: the row must be visible before the job looks for it."""
-    body = to_xyte(asked)
+    fingerprint, key = fingerprint_of(asked), one_key(asked.idempotency_key, key)
+    if key and (known := await _known(resources, caller, "send_command_async", key, fingerprint)):
+        return known
+    body = await checked_body(resources, caller, asked)
     if caller.dry_run:
         raise Planned("POST", f"{PREFIXES['organization']}/devices/{asked.device_id}/commands", body)
     order = Order(
@@ -69,15 +82,26 @@ async def submit(resources: Resources, caller: Caller, asked: CommandSubmit, key
         [asked.device_id],
         asked.deadline_seconds,
         with_parent=False,
-        key=one_key(asked.idempotency_key, key),
-        fingerprint=fingerprint_of(asked),
+        key=key,
+        fingerprint=fingerprint,
     )
     return await _record(resources, caller, order)
 
 
+async def checked_body(resources: Resources, caller: Caller, asked: CommandSubmit) -> JsonObject:
+    """The body for Xyte, checked against the device's model; unchecked while Xyte is away, for the task can wait."""
+    command = plain(asked)
+    try:
+        return await checked(client_of(resources, caller, "organization"), asked.device_id, command)
+    except (XyteRefusedKey, UpstreamRefused):
+        raise
+    except UpstreamProblem:
+        return command.to_xyte()
+
+
 async def submit_to_many(resources: Resources, caller: Caller, asked: BulkSubmit, key: str | None = None) -> Submitted:
     """One task for each device, under a parent that ends when the last of them ends."""
-    body = to_xyte(asked)
+    body = plain(asked).to_xyte()
     fingerprint, key = fingerprint_of(asked), one_key(asked.idempotency_key, key)
     if key and (known := await _known(resources, caller, "send_command_to_devices", key, fingerprint)):
         return known
@@ -207,11 +231,12 @@ async def _add(resources: Resources, db: Any, tenant: str, caller: Caller, order
     }
     parent = new_id() if order.with_parent else None
     top = [{"id": parent, "kind": "bulk", "state": "running"} | common] if parent else []
+    ids = [new_id() for _ in order.device_ids]
     rows = [
-        {"id": new_id(), "kind": "command", "state": "queued", "parent_id": parent, "device_id": device_id} | common
-        for device_id in order.device_ids
+        {"id": task_id, "kind": "command", "state": "queued", "parent_id": parent, "device_id": device_id} | common
+        for task_id, device_id in zip(ids, order.device_ids, strict=True)
     ]
-    secrets = {row["id"]: resources.seal.close(caller.key, Binding(row["id"], tenant, kept_until)) for row in rows}
+    secrets = {task_id: resources.seal.close(caller.key, Binding(task_id, tenant, kept_until)) for task_id in ids}
     return await repository.add(db, tenant, [*top, *rows], secrets, kept_until)
 
 

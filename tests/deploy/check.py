@@ -30,7 +30,8 @@ VALIDATE = """
 import json, sys
 from jsonschema import Draft7Validator
 document, schema = (json.load(open(path)) for path in sys.argv[1:])
-sys.exit("\\n".join(f"{error.json_path}: {error.message[:200]}" for error in Draft7Validator(schema).iter_errors(document)) or None)
+mistakes = Draft7Validator(schema).iter_errors(document)
+sys.exit("\\n".join(f"{mistake.json_path}: {mistake.message[:200]}" for mistake in mistakes) or None)
 """
 SHOWN_LINES = 30
 

@@ -100,7 +100,9 @@ def test_redis_keeps_what_it_was_told_and_asks_for_a_password() -> None:
 
 
 def test_every_file_that_is_mounted_exists() -> None:
-    mounted = [volume for service in SERVICES.values() for volume in service.get("volumes", []) if volume.startswith("./")]
+    mounted = [
+        volume for service in SERVICES.values() for volume in service.get("volumes", []) if volume.startswith("./")
+    ]
 
     assert mounted
     assert all((PROJECT / volume.split(":")[0]).exists() for volume in mounted)
@@ -109,7 +111,9 @@ def test_every_file_that_is_mounted_exists() -> None:
 
 def test_the_example_names_what_the_generator_writes() -> None:
     example = (PROJECT / "deploy" / "compose.env.example").read_text()
-    made = subprocess.run([sys.executable, PROJECT / "deploy" / "make_env.py", "a.example"], capture_output=True, text=True, check=True)
+    made = subprocess.run(
+        [sys.executable, PROJECT / "deploy" / "make_env.py", "a.example"], capture_output=True, text=True, check=True
+    )
 
     assert set(re.findall(r"^(\w+)=", example, re.MULTILINE)) == set(re.findall(r"^(\w+)=", made.stdout, re.MULTILINE))
 

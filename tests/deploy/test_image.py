@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,9 @@ def instructions(stage: int) -> list[tuple[str, str]]:
     """What a stage of the Dockerfile does, one instruction a pair."""
     text = re.sub(r"^\s*#.*\n", "", DOCKERFILE.read_text(), flags=re.MULTILINE).replace("\\\n", " ")
     stages = re.split(r"^FROM .*\n", text, flags=re.MULTILINE)
-    return [(line.split(None, 1)[0], line.split(None, 1)[1].strip()) for line in stages[stage].splitlines() if line.strip()]
+    return [
+        (line.split(None, 1)[0], line.split(None, 1)[1].strip()) for line in stages[stage].splitlines() if line.strip()
+    ]
 
 
 def the(name: str) -> str:
@@ -63,7 +65,9 @@ class Image:
 
     def run_line(self, line: str, path: str) -> None:
         """Carry out a RUN; what it installs is kept for the next time, for the same lock and Python."""
-        key = hashlib.sha256(f"{line}{sys.version}{(PROJECT / 'requirements.lock').read_text()}".encode()).hexdigest()[:16]
+        key = hashlib.sha256(f"{line}{sys.version}{(PROJECT / 'requirements.lock').read_text()}".encode()).hexdigest()[
+            :16
+        ]
         kept = PROJECT / ".dev" / "image-test" / key
         installed = Path(self.inside("/opt/xyte-mcp"))
         if "pip" in line and kept.exists():
@@ -126,7 +130,7 @@ def own(servers: tuple[str, str]) -> dict[str, str]:
 
 
 @contextmanager
-def process(image: Image, environment: dict[str, str], *arguments: str) -> Iterator[subprocess.Popen[str]]:
+def process(image: Image, environment: dict[str, str], *arguments: str) -> Generator[subprocess.Popen[str]]:
     """A process of the image."""
     started = subprocess.Popen(
         image.command(*arguments), env=environment, cwd="/", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -161,7 +165,9 @@ def wait_for(url: str, running: subprocess.Popen[str]) -> httpx.Response:
 def test_it_migrates(image: Image, servers: tuple[str, str]) -> None:
     environment = image.environment(**own(servers))
 
-    done = subprocess.run(image.command("migrate"), env=environment, cwd="/", capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        image.command("migrate"), env=environment, cwd="/", capture_output=True, text=True, check=False
+    )
 
     assert done.returncode == 0, done.stderr
 
@@ -219,7 +225,12 @@ def test_the_dockerignore_lets_through_what_is_copied() -> None:
     lines = (PROJECT / ".dockerignore").read_text().splitlines()
     allowed = {line.removeprefix("!") for line in lines if line.startswith("!")}
 
-    copied = {rest.split()[0] for stage in (1, 2) for name, rest in instructions(stage) if name == "COPY" and "--from" not in rest}
+    copied = {
+        rest.split()[0]
+        for stage in (1, 2)
+        for name, rest in instructions(stage)
+        if name == "COPY" and "--from" not in rest
+    }
 
     assert all(any(path == folder or path.startswith(f"{folder}/") for folder in allowed) for path in copied)
 

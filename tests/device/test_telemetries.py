@@ -1,5 +1,7 @@
 """Telemetry: each operation's request to the cloud, and its answer."""
 
+from typing import Any
+
 import pytest
 
 from tests.forwarding import Door, Forwarded
@@ -44,13 +46,13 @@ async def test_forwards(door: Door, row: Forwarded) -> None:
 async def test_mass_telemetry_carries_its_own_tokens(door: Door) -> None:
     await door.rest(FORWARDED[2])
 
-    request = door.cloud.calls.last.request
+    request = door.requests[-1]
     assert "authorization" not in request.headers
     assert request.url.host == "hub.xyte.io"
 
 
 async def test_bad_news_of_one_child_is_told_apart(door: Door) -> None:
-    messages = {door.ids["child"]: {"telemetries": {"temp": 1}}, "nobody": {"telemetries": {}}}
+    messages: dict[str, Any] = {door.ids["child"]: {"telemetries": {"temp": 1}}, "nobody": {"telemetries": {}}}
 
     answer = await door.client.post(f"/v1/device/{door.ids['me']}/children/telemetries", json={"messages": messages})
 
@@ -63,4 +65,4 @@ async def test_values_are_flat_and_short(door: Door, message: dict[str, object])
     answer = await door.client.post(f"/v1/device/{door.ids['me']}/telemetry", json=message)
 
     assert answer.status_code == 422
-    assert not door.cloud.calls
+    assert not door.requests

@@ -4,15 +4,15 @@ import asyncio
 import base64
 import json
 import os
-import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,6 @@ from typing import Any, cast
 from uuid import UUID
 
 import httpx
-from pydantic import SecretBytes, SecretStr
 from redis.asyncio import Redis
 from sqlalchemy import text
 
@@ -77,10 +76,9 @@ class Verdict:
 class Stage:
     """Everything a run needs; workers are numbered and can be killed, frozen and started again."""
 
-    def __init__(self, folder: Path, servers: embedded.Servers, durable: "embedded.Guard") -> None:
+    def __init__(self, folder: Path, servers: embedded.Servers) -> None:
         self.folder = folder
         self.servers = servers
-        self.guard = durable
         self.workers: list[int] = []
         self.apis: list[int] = []
         self.kills = 0
@@ -104,9 +102,7 @@ class Stage:
             "SIMULATOR_TELEMETRY_SECONDS": "600",
             "SIMULATOR_OFFLINE_AFTER_SECONDS": "100000",
         }
-        self._simulator = subprocess.Popen(
-            [sys.executable, "-m", "app.cli", "simulator", "--port", str(port)], cwd=ROOT, env=env
-        )
+        self._simulator = spawn("app.cli", "simulator", "--port", str(port), env=env)
         self.environment = (
             LIMITS
             | {
@@ -121,16 +117,8 @@ class Stage:
             }
             | (overrides or {})
         )
-        subprocess.run(
-            [sys.executable, "-m", "app.cli", "migrate"], cwd=ROOT, env=os.environ | self.environment, check=True
-        )
-        self._nursery = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.nursery"],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        assert spawn("app.cli", "migrate", env=os.environ | self.environment).wait(60) == 0
+        self._nursery = spawn("tests.faults.nursery", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.simulator = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60)
         await eventually(self._simulator_answers, 20)
         await self.simulator.patch("/_simulator/settings", json={"failure_rate": 0.0, "outage_rate": 0.0})
@@ -207,11 +195,14 @@ class Stage:
 
         async def one(number: int) -> UUID:
             async with room:
-                asked = CommandSubmit(
-                    device_id=self.devices[number % len(self.devices)],
-                    name=name,
-                    extra_params={"number": number},
-                    deadline_seconds=3600,
+                asked = CommandSubmit.model_validate(
+                    {
+                        "device_id": self.devices[number % len(self.devices)],
+                        "name": name,
+                        "extra_params": {"number": number},
+                        "deadline_seconds": 3600,
+                        "skip_validation": True,
+                    }
                 )
                 return (await service.submit(self.resources, self.caller, asked)).task.id
 
@@ -277,7 +268,8 @@ class Stage:
             verdict.faults.append(f"{secrets_left} sealed keys left")
         return verdict
 
-    async def redis(self) -> Redis:
+    def redis(self) -> Any:
+        """The stage's Redis, for doing it harm."""
         return Redis.from_url(self.environment["REDIS_URL"])  # pyright: ignore[reportUnknownMemberType]
 
 
@@ -290,7 +282,7 @@ async def stage(
     try:
         with embedded.Guard() as guard:
             servers = embedded.start(guard, folder / "servers", durable=durable)
-            built = Stage(folder, servers, guard)
+            built = Stage(folder, servers)
             try:
                 await built.start(wakeup=wakeup, overrides=overrides)
                 async with built.submitting():
@@ -301,10 +293,13 @@ async def stage(
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def spawn(module: str, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
+    """A Python module as a process of ours."""
+    return subprocess.Popen([sys.executable, "-m", module, *arguments], cwd=ROOT, text=True, **options)
+
+
 def free_port() -> int:
     """A TCP port nobody listens on."""
-    import socket  # noqa: PLC0415
-
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

@@ -41,3 +41,18 @@ async def test_forwards(door: Door, row: Forwarded) -> None:
 @pytest.mark.parametrize("row", FORWARDED, ids=str)
 async def test_forwards_tool_calls(door: Door, row: Forwarded) -> None:
     await door.mcp(row)
+
+
+@pytest.mark.parametrize("label", ["", {}, {"id": ""}, {"name": "Sony"}, {"id": "l1", "name": "Sony"}, 7])
+async def test_a_label_is_a_name_or_an_id(door: Door, label: object) -> None:
+    answer = await door.client.post("/v1/assets", json={"name": "Lamp", "manufacturer": label})
+
+    assert answer.status_code == 422
+    assert not door.requests
+
+
+async def test_an_update_changes_something(door: Door) -> None:
+    answer = await door.client.put("/v1/assets/a1", json={})
+
+    assert answer.status_code == 422
+    assert not door.requests

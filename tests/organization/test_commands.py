@@ -45,7 +45,7 @@ async def test_a_command_the_device_does_not_have_is_refused_with_those_it_has(d
     assert "set_input(input: hdmi1|hdmi2|hdbaset|wireless)" in problem["detail"]
     assert problem["errors"][0]["path"] == "name"
     assert {"power_on", "power_off", "set_input"} <= set(problem["errors"][0]["allowed"])
-    assert {call.request.method for call in door.cloud.calls} == {"GET"}
+    assert {request.method for request in door.requests} == {"GET"}
 
 
 async def test_whoever_knows_better_skips_the_check(door: Door) -> None:
@@ -54,8 +54,8 @@ async def test_whoever_knows_better_skips_the_check(door: Door) -> None:
     answer = await door.client.post(f"/v1/devices/{door.ids['device']}/commands", json=body)
 
     assert answer.status_code == 200
-    assert [call.request.method for call in door.cloud.calls if "/commands" in call.request.url.path] == ["POST"]
-    assert b"skip_validation" not in door.cloud.calls.last.request.content
+    assert [request.method for request in door.requests if "/commands" in request.url.path] == ["POST"]
+    assert b"skip_validation" not in door.requests[-1].content
 
 
 async def test_the_model_is_read_once_in_a_while_and_for_each_key_alone(door: Door) -> None:
@@ -64,7 +64,14 @@ async def test_the_model_is_read_once_in_a_while_and_for_each_key_alone(door: Do
     door.client.headers["X-XYTE-API-KEY"] = ORGANIZATION_KEYS[1]
     foreign = await door.client.post(f"/v1/devices/{door.ids['device']}/commands", json={"name": "power_on"})
 
-    asked = [call.request.url.path for call in door.cloud.calls if call.request.method == "GET"]
+    asked = [request.url.path for request in door.requests if request.method == "GET"]
     assert foreign.status_code == 404
     assert sum("/models/" in path for path in asked) == 1
     assert sum(path.endswith(door.ids["device"]) for path in asked) == 2
+
+
+async def test_a_command_needs_a_name(door: Door) -> None:
+    answer = await door.client.post(f"/v1/devices/{door.ids['device']}/commands", json={"extra_params": {}})
+
+    assert answer.status_code == 422
+    assert not door.requests

@@ -31,7 +31,7 @@ async def test_both_times_are_always_sent(door: Door, query: str, days: int) -> 
     answer = await door.client.get(f"/v1/incidents{query}")
 
     assert answer.status_code == 200
-    sent = door.cloud.calls.last.request.url.params
+    sent = door.requests[-1].url.params
     span = int(sent["to"]) - int(sent["from"])
     assert span == days * 86_400 or (days == 20_000 and abs(int(sent["to"]) - time.time()) < 60)
 
@@ -43,4 +43,4 @@ async def test_a_wrong_filter_is_refused_before_anything_is_sent(door: Door, que
     answer = await door.client.get(f"/v1/incidents?{query}")
 
     assert answer.status_code == 422
-    assert not door.cloud.calls
+    assert not door.requests

@@ -27,7 +27,7 @@ async def test_expiry_is_given_as_iso_8601_or_unix_seconds(door: Door) -> None:
     answer = await door.client.get("/v1/licenses?expires_after=0&expires_before=2099-01-01T00:00:00%2B02:00")
 
     assert answer.json()["items"]
-    assert dict(door.cloud.calls.last.request.url.params) == {
+    assert dict(door.requests[-1].url.params) == {
         "page": "1",
         "per_page": "25",
         "expires_after": "1970-01-01T00:00:00Z",
@@ -40,4 +40,4 @@ async def test_a_wrong_filter_is_refused_before_anything_is_sent(door: Door, que
     answer = await door.client.get(f"/v1/licenses?{query}")
 
     assert answer.status_code == 422
-    assert not door.cloud.calls
+    assert not door.requests

@@ -53,4 +53,4 @@ async def test_an_update_changes_something(door: Door) -> None:
     answer = await door.client.put("/v1/partner/tickets/t1", json={"title": None})
 
     assert answer.status_code == 422
-    assert not door.cloud.calls
+    assert not door.requests

@@ -1,11 +1,12 @@
 """What all shapes share."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import ClassVar
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from app.xyte.schemas.shapes import Identifier, Moment, Paging, Received, Sent, Success
+from app.xyte.schemas.shapes import Identifier, Moment, Paging, Received, Sent, Success, Update, Window
 
 MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
 IDENTIFIER: TypeAdapter[str] = TypeAdapter(Identifier)
@@ -13,6 +14,14 @@ IDENTIFIER: TypeAdapter[str] = TypeAdapter(Identifier)
 
 class Query(Sent):
     name: str
+
+
+class Change(Update):
+    name: str | None = None
+
+
+class Month(Window):
+    longest: ClassVar[timedelta | None] = timedelta(days=31)
 
 
 @pytest.mark.parametrize(
@@ -53,3 +62,39 @@ def test_what_is_sent_is_stripped() -> None:
 def test_pages_have_bounds(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Paging.model_validate(wrong)
+
+
+@pytest.mark.parametrize("nothing", [{}, {"name": None}])
+def test_a_change_changes_something(nothing: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        Change.model_validate(nothing)
+
+
+@pytest.mark.parametrize(
+    ("asked", "sent"),
+    [
+        ({}, {}),
+        ({"to": 1795341600}, {"to": 1795341600}),
+        ({"from": "2026-11-22T10:00:00Z", "to": "2026-12-23T10:00:00Z"}, {"from": 1795341600, "to": 1798020000}),
+    ],
+)
+def test_a_span_is_sent_in_unix_seconds(asked: dict[str, object], sent: dict[str, int]) -> None:
+    assert Month.model_validate(asked).model_dump(mode="json", by_alias=True, exclude_none=True) == sent
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"from": "2026-11-22", "to": "2026-11-21"},
+        {"from": "2026-11-22", "to": "2026-12-24"},
+        {"from": "2020-01-01"},
+        {"from": "2999-01-01"},
+    ],
+)
+def test_a_span_is_in_order_and_not_too_long(asked: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        Month.model_validate(asked)
+
+
+def test_a_span_without_a_limit_may_be_long() -> None:
+    assert Window.model_validate({"from": "2020-01-01"}).from_ == datetime(2020, 1, 1, tzinfo=UTC)

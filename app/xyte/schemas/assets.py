@@ -2,21 +2,21 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from app.xyte.schemas.shapes import Identifier, Moment, Named, Paging, Received, Sent, SpaceNumber, Update
 
-AssetId = Annotated[Identifier, Field(description="As listed by list_assets.")]
+AssetId = Annotated[Identifier, Field(description="From list_assets.")]
 LabelCategory = Literal["manufacturer", "device_model", "device_type", "status"]
 
 
-def _one_id(label: str | dict[str, str]) -> str | dict[str, str]:
-    if not label or (isinstance(label, dict) and (label.keys() != {"id"} or not label["id"])):
-        raise ValueError("a label is its name, or an object with only its id")
-    return label
+class LabelId(Sent):
+    """A label that there is."""
+
+    id: Identifier = Field(description="From list_asset_labels.")
 
 
-Label = Annotated[str | dict[str, str], AfterValidator(_one_id)]
+Label = Annotated[str, Field(min_length=1, max_length=255)] | LabelId
 
 
 class Asset(Received):
@@ -47,7 +47,7 @@ class AssetDetails(Sent):
     """What may be said of an asset besides its name."""
 
     serial_number: str | None = Field(None, max_length=255, examples=["SN-000123"])
-    space_id: SpaceNumber | None = Field(None, description="Where it is, as listed by list_spaces.")
+    space_id: SpaceNumber | None = Field(None, description="Where it is (list_spaces).")
     purchased_at: Moment | None = Field(None, description="ISO 8601.", examples=["2024-01-15T00:00:00Z"])
     comments: str | None = Field(None, max_length=10_000)
     icon_name: str | None = Field(None, max_length=255, examples=["projector"])

@@ -4,9 +4,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from app.xyte.schemas.shapes import Identifier, JsonObject, Paging, Received, Sent
+from app.xyte.schemas.shapes import Flag, Identifier, JsonObject, Paging, Received, Sent
 
-CommandId = Annotated[Identifier, Field(description="As listed by get_device_commands.")]
+CommandId = Annotated[Identifier, Field(description="From get_device_commands.")]
 CommandStatus = Literal["scheduled", "pending", "in_progress", "done", "failed", "aborted"]
 
 
@@ -30,6 +30,7 @@ class Command(Received):
     name: str | None = None
     friendly_name: str | None = None
     params: JsonObject | None = None
+    file_id: str | None = None
     message: str | None = Field(None, description="The device's words, mostly on failure.")
     created_at: str | None = Field(None, description="ISO 8601.")
     updated_at: str | None = Field(None, description="ISO 8601.")
@@ -46,7 +47,7 @@ class CommandSend(Sent):
         default_factory=dict[str, Any], description="Values by the command's custom field names."
     )
     file_id: Identifier | None = Field(None, description="For commands that take a file.")
-    skip_validation: bool = Field(False, description="Send even what the model does not list.")
+    skip_validation: Flag = Field(False, description="Send even what the model does not list.")
 
     @model_validator(mode="after")
     def _one_selector(self) -> Self:

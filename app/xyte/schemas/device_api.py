@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
-from app.xyte.schemas.shapes import Identifier, JsonObject, Moment, Received, Sent, Update
+from app.xyte.schemas.shapes import Flag, Identifier, JsonObject, Moment, Received, Sent, Update, keyed_by_id
 
 OwnId = Annotated[Identifier, Field(description="The device's own id, from its registration.")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$", max_length=255, examples=["crash.log"])]
@@ -46,10 +46,22 @@ class BridgedRegistration(DeviceRegistration):
 
 
 class DeviceRegistrations(Sent):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "devices": [{"hardware_key": "key-of-the-batch", "firmware_version": "1.0.1", "sn": "SN-000123"}]
+            }
+        }
+    )
+
     devices: list[BridgedRegistration] = Field(min_length=1, max_length=25)
 
 
 class ChildRegistration(Sent):
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"model_id": "7b1f8a52-5a33-4f0f-9d2f-3f1c5b8f1a11", "firmware_version": "1.0.1"}}
+    )
+
     model_id: Identifier = Field(description="From the partner portal.")
     firmware_version: str = Field(min_length=1, max_length=64)
     sn: str | None = Field(None, max_length=255)
@@ -79,7 +91,7 @@ class Telemetry(Sent):
     status: Literal["online", "offline", "error"] = "online"
     telemetries: dict[str, Value] = Field(description="Flat values.", examples=[{"power": "on", "temperature": 41}])
     timestamp: Moment | None = Field(None, description="When it was measured; default: now.")
-    override: bool = Field(False, description="Replace the whole state.")
+    override: Flag = Field(False, description="Replace the whole state.")
     message: str | None = Field(None, max_length=1000)
 
     def to_xyte(self) -> dict[str, Any]:
@@ -91,11 +103,38 @@ class TokenTelemetry(Telemetry):
 
 
 class ChildTelemetries(Sent):
-    messages: dict[Identifier, Telemetry] = Field(min_length=1, max_length=100, description="By child id.")
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "messages": {
+                    "c66308c8-1d12-4f0e-8f6e-0a1b2c3d4e5f": {"telemetries": {"power": "on", "temperature": 41}}
+                }
+            }
+        }
+    )
+
+    messages: dict[Identifier, Telemetry] = Field(
+        min_length=1, max_length=100, description="By child id.", json_schema_extra=keyed_by_id
+    )
 
 
 class MassTelemetries(Sent):
-    messages: dict[Identifier, TokenTelemetry] = Field(min_length=1, max_length=100, description="By device id.")
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "messages": {
+                    "c66308c8-1d12-4f0e-8f6e-0a1b2c3d4e5f": {
+                        "telemetries": {"power": "on", "temperature": 41},
+                        "access_token": "key-of-that-device",
+                    }
+                }
+            }
+        }
+    )
+
+    messages: dict[Identifier, TokenTelemetry] = Field(
+        min_length=1, max_length=100, description="By device id.", json_schema_extra=keyed_by_id
+    )
 
 
 class TelemetryAnswer(Received):
@@ -122,6 +161,10 @@ class WaitingCommand(Received):
 
 
 class CommandReport(Sent):
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"id": "0b0f6a4e-7a0e-4d53-9f0e-6f3f5a1c2d3e", "status": "done"}}
+    )
+
     id: Identifier = Field(description="As in device_get_command.")
     status: Literal["in_progress", "done", "failed"] = "done"
     message: str | None = Field(None, max_length=1000, description="For the operator, above all on failure.")
@@ -135,6 +178,8 @@ class DeviceConfig(Received):
 
 
 class DeviceConfigReport(Sent):
+    model_config = ConfigDict(json_schema_extra={"example": {"document": {"poll_seconds": 30}}})
+
     document: JsonObject = Field(description="The whole document, as device_get_config gives it.")
 
 
@@ -158,6 +203,8 @@ class DeviceSelf(Received):
 
 
 class DeviceReport(Update):
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "example": {"firmware_version": "1.0.2"}})
+
     firmware_version: str | None = Field(None, max_length=64)
     name: str | None = Field(None, max_length=255)
     sub_model: str | None = Field(None, max_length=255)
@@ -181,6 +228,8 @@ class DeviceSpaceInfo(Received):
 
 
 class SpaceTarget(Sent):
+    model_config = ConfigDict(json_schema_extra={"example": {"target": "follow_parent"}})
+
     target: Literal["follow_parent", "unsorted"] = Field(description="The parent's space, or the Unsorted one.")
 
 
@@ -201,7 +250,9 @@ class EventStored(Received):
 class Dump(Sent):
     """Xyte takes bytes; here they are text, or base64 where they are not."""
 
-    model_config = ConfigDict(str_strip_whitespace=False)
+    model_config = ConfigDict(
+        str_strip_whitespace=False, json_schema_extra={"example": {"content": "12:00:01 link down"}}
+    )
 
     content: str = Field(min_length=1, description="The file, or the next part of it.")
     encoding: Literal["text", "base64"] = "text"
@@ -237,6 +288,10 @@ class DeviceIncident(Received):
 
 
 class IncidentReport(Sent):
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"title": "Lamp is worn out", "priority": 3, "issue": "lamp"}}
+    )
+
     title: str = Field(min_length=1, max_length=255)
     description: str | None = Field(None, max_length=10_000)
     priority: int = Field(3, ge=1, le=5, description="1 critical, 2 high, 3 moderate, 4 low, 5 planning.")
@@ -261,6 +316,10 @@ class DeviceLicense(Received):
 
 
 class LicenseReport(Sent):
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"id": "32fbe976-0876-583e-aabf-001301c88eb3", "state": "inuse"}}
+    )
+
     id: Identifier = Field(description="As in device_list_licenses.")
     state: Literal["inuse", "removed", "error"]
     error: str | None = Field(None, max_length=1000, description="For the operator.")

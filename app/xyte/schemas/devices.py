@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from app.errors import InvalidInput
-from app.xyte.schemas.shapes import Identifier, JsonObject, Paging, Received, Sent, SpaceNumber, Update, Window
+from app.xyte.schemas.shapes import Flag, Identifier, JsonObject, Paging, Received, Sent, SpaceNumber, Update, Window
 
-DeviceId = Annotated[Identifier, Field(description="As listed by list_devices.")]
+DeviceId = Annotated[Identifier, Field(description="From list_devices.")]
 HistoryStatus = Literal["online", "offline", "error", "unavailable"]
 
 MASK = "*****"
@@ -85,7 +85,7 @@ class DeviceState(Received):
 class DeviceFilter(Paging):
     """Xyte filters devices by space only; for other properties page through and compare."""
 
-    space_id: SpaceNumber | None = Field(None, description="Only devices in this space, as listed by list_spaces.")
+    space_id: SpaceNumber | None = Field(None, description="Only devices in this space (list_spaces).")
 
 
 class HistoryFilter(Window, Paging):
@@ -93,7 +93,7 @@ class HistoryFilter(Window, Paging):
 
     longest = timedelta(days=31)
 
-    device_id: DeviceId | None = Field(None, description="Only this device, as listed by list_devices.")
+    device_id: DeviceId | None = Field(None, description="Only this device (list_devices).")
     space_id: SpaceNumber | None = Field(None, description="Only devices in this space.")
     name: str | None = Field(None, max_length=200, description="Only devices of this name.")
     status: HistoryStatus | None = Field(
@@ -131,22 +131,32 @@ class DeviceUpdate(Update):
     mac: str | None = Field(None, max_length=64, examples=["00:11:22:33:44:55"])
     custom_model_name: str | None = Field(None, max_length=255)
     custom_vendor_name: str | None = Field(None, max_length=255)
-    skip_connectivity_check: bool | None = Field(
+    skip_connectivity_check: Flag | None = Field(
         None, description="Change an edge device's address although it does not answer there."
     )
 
 
 class DeviceMove(Sent):
-    space_id: SpaceNumber = Field(description="The space to move to, as listed by list_spaces.")
+    model_config = ConfigDict(json_schema_extra={"example": {"space_id": 16138}})
+
+    space_id: SpaceNumber = Field(description="The space to move to (list_spaces).")
 
 
 class DeviceMerge(Sent):
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"with_device_ids": ["c66308c8-1d12-4f0e-8f6e-0a1b2c3d4e5f"]}}
+    )
+
     with_device_ids: list[Identifier] = Field(
         min_length=1, max_length=3, description="Devices that become its shadows; a group has four at most."
     )
 
 
 class DeviceSplit(Sent):
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"shadow_device_id": "c66308c8-1d12-4f0e-8f6e-0a1b2c3d4e5f"}}
+    )
+
     shadow_device_id: Identifier = Field(description="The shadow to take out of the merge group.")
 
 

@@ -2,12 +2,12 @@
 
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from app.xyte.schemas.shapes import Email, Identifier, Received, Sent
 
-GroupId = Annotated[Identifier, Field(description="As listed by list_groups.")]
-UserIds = Annotated[list[Identifier], Field(min_length=1, max_length=100, description="As listed by list_users.")]
+GroupId = Annotated[Identifier, Field(description="From list_groups.")]
+UserIds = Annotated[list[Identifier], Field(min_length=1, max_length=100, description="From list_users.")]
 
 
 class Group(Received):
@@ -23,10 +23,12 @@ class GroupUpdate(Sent):
 
 
 class GroupCreate(GroupUpdate):
-    user_ids: UserIds | None = Field(None, description="First members, as listed by list_users.")
+    user_ids: UserIds | None = Field(None, description="First members (list_users).")
 
 
 class GroupMembers(Sent):
+    model_config = ConfigDict(json_schema_extra={"example": {"user_ids": ["e0e39c5d-a9f8-50e0-9550-1e59a331d5c3"]}})
+
     user_ids: UserIds
 
 

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from app.xyte.schemas.shapes import Identifier, Paging, Received, SpaceNumber, Window
 
-IncidentId = Annotated[Identifier, Field(description="As listed by list_incidents.")]
+IncidentId = Annotated[Identifier, Field(description="From list_incidents.")]
 IncidentPriority = Literal["critical", "high", "moderate", "low", "planning"]
 
 

@@ -3,15 +3,33 @@
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_serializer, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    WithJsonSchema,
+    field_serializer,
+    model_validator,
+)
 
 Item = TypeVar("Item")
 
-Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=128)]
+LAST_SECOND = 253_402_300_799
+
+ID_PATTERN = r"^[A-Za-z0-9_-]+$"
+ID_LENGTH = 128
+
+Identifier = Annotated[str, Field(pattern=ID_PATTERN, max_length=ID_LENGTH)]
 """An id as Xyte gives it; it becomes one segment of a path, so it has neither dots nor slashes."""
 
+Flag = StrictBool
+"""A choice in a body: 0 and "no" are mistakes there, not ways to say false."""
 
-SpaceNumber = Annotated[int, Field(ge=1, description="A space (site or room), as listed by list_spaces.")]
+
+SpaceNumber = Annotated[int, Field(ge=1, description="A space (site or room) (list_spaces).")]
 
 Email = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$", max_length=254)]
 
@@ -48,6 +66,8 @@ class Paging(Sent):
 class Update(Sent):
     """A change that names at least one field."""
 
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
     @model_validator(mode="after")
     def _something(self) -> Self:
         if not self.model_dump(exclude_none=True):
@@ -68,15 +88,37 @@ class Success(Received):
     success: bool | None = None
 
 
+def _from_seconds(value: object) -> object:
+    """Unix seconds; what is no number is left to the parser of ISO 8601."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return value
+    try:
+        seconds = float(value)
+    except ValueError:
+        return value
+    if not 0 <= seconds <= LAST_SECOND:
+        raise ValueError("Unix seconds are between 0 and 253402300799; milliseconds are not taken")
+    return datetime.fromtimestamp(seconds, UTC)
+
+
 def _with_zone(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 Moment = Annotated[
     datetime,
+    BeforeValidator(_from_seconds),
     AfterValidator(_with_zone),
-    Field(examples=["2026-11-22T10:00:00Z"], description="ISO 8601 (UTC where no offset is given) or Unix seconds."),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "format": "date-time", "examples": ["2026-11-22T10:00:00Z"]},
+                {"type": "number", "minimum": 0, "maximum": LAST_SECOND},
+            ]
+        }
+    ),
 ]
+"""ISO 8601, in UTC where no offset is given, or Unix seconds."""
 
 
 class Window(Sent):
@@ -104,6 +146,12 @@ class Window(Sent):
 
     def written(self, moment: datetime) -> int | str:
         return int(moment.timestamp())
+
+
+def keyed_by_id(schema: dict[str, Any]) -> None:
+    """Says of a mapping from ids what generators of clients understand: any name, of this form, has such a value."""
+    schema["additionalProperties"] = schema.pop("patternProperties")[ID_PATTERN]
+    schema["propertyNames"] = {"maxLength": ID_LENGTH, "pattern": ID_PATTERN}
 
 
 JsonObject = dict[str, Any]

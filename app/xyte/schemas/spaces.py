@@ -6,7 +6,7 @@ from pydantic import Field
 
 from app.xyte.schemas.shapes import JsonObject, Moment, Paging, Received, Sent, SpaceNumber, Update
 
-SpaceId = Annotated[SpaceNumber, Field(description="As listed by list_spaces.")]
+SpaceId = Annotated[SpaceNumber, Field(description="From list_spaces.")]
 Config = Annotated[
     JsonObject,
     Field(
@@ -24,6 +24,7 @@ class Space(Received):
     name: str | None = None
     parent_id: int | None = None
     space_type: str | None = Field(None, description="root, customer, site, room, space and others.")
+    path: str | None = None
     full_path: str | None = Field(None, description="Names from the organization down, joined by slashes.")
     config: JsonObject | None = Field(None, description="Its own settings, without inherited ones.")
     created_at: str | None = Field(None, description="ISO 8601.")

@@ -2,11 +2,11 @@
 
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from app.xyte.schemas.shapes import Identifier, Received, Sent, Update
 
-TicketId = Annotated[Identifier, Field(description="As listed by list_tickets.")]
+TicketId = Annotated[Identifier, Field(description="From list_tickets.")]
 
 
 class Ticket(Received):
@@ -29,9 +29,15 @@ class TicketWithComments(Ticket):
 
 
 class TicketUpdate(Update):
+    model_config = ConfigDict(
+        json_schema_extra={"minProperties": 1, "example": {"title": "No picture in the Board Room"}}
+    )
+
     title: str | None = Field(None, min_length=1, max_length=255)
     description: str | None = Field(None, max_length=10_000)
 
 
 class TicketMessage(Sent):
+    model_config = ConfigDict(json_schema_extra={"example": {"message": "The cable was replaced; please look again."}})
+
     message: str = Field(min_length=1, max_length=10_000, description="What to say; people read it.")

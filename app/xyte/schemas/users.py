@@ -6,7 +6,7 @@ from pydantic import Field
 
 from app.xyte.schemas.shapes import Email, Identifier, Received, Sent
 
-UserId = Annotated[Identifier, Field(description="As listed by list_users.")]
+UserId = Annotated[Identifier, Field(description="From list_users.")]
 
 
 class User(Received):

@@ -1,0 +1,115 @@
+"""`dev.py fuzz`: generated requests, all checks of schemathesis, until there were enough of them or time is up."""
+
+import argparse
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.fuzz.aim import settings
+from tests.fuzz.report import Report
+from tests.service import Service, running_service
+from tests.tools import MissingError, path_with, python_of
+
+HERE = Path(__file__).parent
+PLENTY = "1000000"
+WITHOUT_LIMITS = {
+    "RATE_LIMIT_PER_MINUTE": PLENTY,
+    "RATE_LIMIT_BURST": PLENTY,
+    "DEVICE_COMMANDS_PER_MINUTE": PLENTY,
+    "XYTE_BUDGET_PER_MINUTE": PLENTY,
+    "SIMULATOR_UPDATE_DEVICE_LIMIT": "0",
+    "LOG_LEVEL": "WARNING",
+}
+OPERATIONS = 122
+EVERY_CORNER = 2_500
+LONGEST_S = 450.0
+SEED = 20_261_122
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="dev.py fuzz", description=__doc__)
+    parser.add_argument("--requests", type=int, default=5_000, help="how many at least (default 5000)")
+    parser.add_argument("--seconds", type=float, default=LONGEST_S, help="how long at most (default 450)")
+    parser.add_argument("--seed", type=int, default=SEED, help="another seed makes other requests")
+    chosen = parser.parse_args()
+    try:
+        report = fuzz(chosen.requests, chosen.seconds, chosen.seed)
+    except MissingError as error:
+        print(f"fuzz: {error}", file=sys.stderr)
+        return 3
+    print(report)
+    if report.requests < chosen.requests:
+        print(f"fuzz: only {report.requests} of {chosen.requests} requests fitted into the time", file=sys.stderr)
+        return 1
+    return 0 if report.is_clean else 1
+
+
+def fuzz(requests: int, seconds: float = LONGEST_S, seed: int = SEED) -> Report:
+    """Send at least so many requests if time allows, with the service's limits out of the way."""
+    program = python_of("fuzz", HERE / "requirements.txt").with_name("schemathesis")
+    report = Report()
+    with running_service(**WITHOUT_LIMITS) as service, tempfile.TemporaryDirectory(prefix="xyte-fuzz-") as folder:
+        began = time.monotonic()
+        while report.requests < requests and (left := seconds - (time.monotonic() - began)) > 1:
+            play(program, service, Path(folder), plan(requests - report.requests, seed), left, report)
+            seed += 1
+        report.seconds = time.monotonic() - began
+        report.errors += unforeseen(service)
+    return report
+
+
+def plan(requests: int, seed: int) -> list[str]:
+    """Every corner of every schema where there is room for it, and chance for the rest."""
+    phases = "examples,coverage,stateful,fuzzing" if requests >= EVERY_CORNER else "fuzzing"
+    chance = max(requests - EVERY_CORNER, 0) if requests >= EVERY_CORNER else requests
+    each = max(1, math.ceil(chance / OPERATIONS))
+    return ["--phases", phases, "--max-examples", str(each), "--seed", str(seed)]
+
+
+def play(program: Path, service: Service, folder: Path, words: list[str], seconds: float, report: Report) -> None:
+    """One run of schemathesis, added to the report."""
+    config, told, events, accepted = (folder / name for name in ("s.toml", "told.json", "events.ndjson", "accepted"))
+    config.write_text(settings(service))
+    command: list[str | Path] = [
+        *(program, "--no-color", "--config-file", config, "run", f"{service.url}/openapi.json"),
+        *("--checks", "all", "--workers", "2", "--request-timeout", "20", "--suppress-health-check", "all"),
+        *("--report", "json,ndjson", "--report-json-path", told, "--report-ndjson-path", events),
+        *words,
+    ]
+    output = folder / "output"
+    with output.open("w") as file:
+        try:
+            subprocess.run(
+                command,
+                cwd=folder,
+                env={**os.environ, "PATH": path_with(program.parent), "FUZZ_ACCEPTED": str(accepted)},
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                timeout=seconds,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            report.errors.append("schemathesis was stopped, for time was up")
+            return
+    if not told.exists():
+        report.errors.append(output.read_text()[-2000:])
+        return
+    report.add(json.loads(told.read_text()), events, accepted)
+    if not report.is_clean:
+        print(output.read_text(), file=sys.stderr)
+
+
+def unforeseen(service: Service) -> list[str]:
+    """What the service itself logged as an error meanwhile."""
+    lines = (service.logs / "api.log").read_text().splitlines()
+    return [line[:500] for line in lines if '"level":"ERROR"' in line]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,46 @@
+"""The whole service as a caller meets it, running for a while: API, worker, simulator and servers of their own."""
+
+import os
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from app import embedded
+from app.simulator import ORGANIZATION_KEYS, PARTNER_KEY
+from app.stack import HOST, Guard, Home, Options, Stack, free_port
+
+# What would lead to the servers of somebody else, or to the real cloud.
+NOT_OURS = ("DATABASE_URL", "REDIS_URL", "XYTE_BASE_URL", "XYTE_ENTRY_URL", "XYTE_DEVICE_HUB_URL")
+
+
+@dataclass(frozen=True)
+class Service:
+    """Where it answers, the keys it knows, and where its processes write."""
+
+    url: str
+    simulator_url: str
+    key: str
+    partner_key: str
+    logs: Path
+
+
+@contextmanager
+def running_service(**environment: str) -> Generator[Service]:
+    """Start everything on free ports of this machine; it answers from the first line on, and nothing is left."""
+    own = {name: value for name, value in os.environ.items() if name not in NOT_OURS} | environment
+    with tempfile.TemporaryDirectory(prefix="xyte-service-") as folder, Guard() as guard:
+        home = Home(Path(folder), Path(folder, "logs"), Path(folder, "stack.json"))
+        servers = embedded.start(guard, home.data, durable=False)
+        own |= {"DATABASE_URL": servers.database_url, "REDIS_URL": servers.redis_url}
+        stack = Stack(Options(data=home.data, environment=own), home, guard)
+        port = free_port(0)
+        stack.start(port)
+        yield Service(
+            f"http://{HOST}:{port}",
+            str(stack.facts(port)["simulator_url"]),
+            ORGANIZATION_KEYS[0],
+            PARTNER_KEY,
+            home.logs,
+        )
