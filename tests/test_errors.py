@@ -97,3 +97,8 @@ def test_a_refusal_names_what_would_be_accepted() -> None:
     assert errors.ConfirmationNeeded("Sure?", "d1").body()["confirm"] == "d1"
     assert errors.DeviceBusy("Later.", 7).body()["retry_after"] == 7
     assert errors.BodyTooLarge(100).detail == "A body may have 100 bytes."
+
+
+def test_a_request_that_came_before_is_told_apart_by_what_to_do() -> None:
+    assert errors.RequestUnderWay().headers == {"Retry-After": "1"}
+    assert "new one" in errors.IdempotencyConflict().detail

@@ -82,5 +82,7 @@ async def test_every_reference_in_openapi_leads_somewhere(anonymous: httpx.Async
                 yield from references(inner)
 
     kinds = ("schemas", "responses")
-    known = {f"#/components/{kind}/{name}" for kind in kinds for name in document["components"][kind]}
-    assert set(references(document)) <= known
+    for reference in set(references(document)):
+        place: Any = document
+        for name in reference.removeprefix("#/").split("/"):
+            place = place[name]

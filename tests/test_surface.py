@@ -75,6 +75,7 @@ PLAIN = frozenset(
         "warranty",
     ]
 )
+PROBLEM = "#/components/schemas/ProblemDocument"
 KEY_NAMES = frozenset({"authorization", "x-xyte-api-key", "api_key", "xyte_key"})
 
 
@@ -135,7 +136,8 @@ def body_of(told: dict[str, Any], document: dict[str, Any]) -> dict[str, Any] | 
 def followed(schema: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
     """A schema without the reference it may be."""
     while "$ref" in schema:
-        schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+        _, _, kind, name = schema["$ref"].split("/")
+        schema = document["components"][kind][name]
     return schema
 
 
@@ -201,11 +203,15 @@ async def test_each_is_401_without_a_key(app: FastAPI, resources: Resources, ent
             assert answer.json()["error"] == "missing_xyte_key"
 
 
-def test_each_documents_its_problems(entries: list[Entry]) -> None:
+def test_each_documents_its_problems(entries: list[Entry], document: dict[str, Any]) -> None:
     def documented(entry: Entry) -> bool:
-        problems = {status: told for status, told in entry.told["responses"].items() if status[0] in "45"}
+        problems = {
+            status: followed(told, document) for status, told in entry.told["responses"].items() if status[0] in "45"
+        }
         return {"401", "403", "404", "422", "429", "502", "504"} <= set(problems) and all(
-            told == {"$ref": f"#/components/responses/Problem{status}"} for status, told in problems.items()
+            set(told["content"]) == {"application/problem+json"}
+            and told["content"]["application/problem+json"]["schema"] == {"$ref": PROBLEM}
+            for told in problems.values()
         )
 
     assert breaking(entries, documented) == []

@@ -13,7 +13,7 @@ from app.xyte.schemas.shapes import Identifier, Page
 
 router = APIRouter()
 
-FileId = Annotated[Identifier, Field(description="As listed by device_list_files.")]
+FileId = Annotated[Identifier, Field(description="From device_list_files.")]
 
 
 @router.get("/{device_id}/files", summary="List files", openapi_extra=READ | DEVICE)

@@ -11,7 +11,7 @@ from app.xyte.schemas.commands import CommandSend
 from app.xyte.schemas.devices import DeviceId, SpaceNumber
 from app.xyte.schemas.shapes import Identifier, JsonObject, Sent
 
-TaskId = Annotated[UUID, Field(description="As answered by send_command_async, or listed by list_tasks.")]
+TaskId = Annotated[UUID, Field(description="From send_command_async or list_tasks.")]
 Action = Literal["wait", "cancel_task", "check_device", "resend_with_new_key"]
 
 UNKNOWN = (

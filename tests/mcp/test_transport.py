@@ -17,7 +17,10 @@ from tests.world import Simulator, call, mcp
 
 KEY = {"X-XYTE-API-KEY": ORGANIZATION_KEYS[0]}
 MODERN = "2026-07-28"
-META: dict[str, Any] = {"io.modelcontextprotocol/protocolVersion": MODERN, "io.modelcontextprotocol/clientCapabilities": {}}
+META: dict[str, Any] = {
+    "io.modelcontextprotocol/protocolVersion": MODERN,
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
 SECRET = "postgres://user:planted-secret@host/db"
 
 

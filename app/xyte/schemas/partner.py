@@ -9,8 +9,8 @@ from app.xyte.schemas.commands import CommandStatus
 from app.xyte.schemas.devices import DeviceModel, Firmware, HistoryStatus
 from app.xyte.schemas.shapes import Email, Identifier, JsonObject, Moment, Received, Sent, Window
 
-PartnerDeviceId = Annotated[Identifier, Field(description="As listed by partner_list_devices.")]
-PartnerTicketId = Annotated[Identifier, Field(description="As listed by partner_list_tickets.")]
+PartnerDeviceId = Annotated[Identifier, Field(description="From partner_list_devices.")]
+PartnerTicketId = Annotated[Identifier, Field(description="From partner_list_tickets.")]
 
 
 class PartnerDevice(Received):
