@@ -161,6 +161,8 @@ async def work(settings: Settings) -> None:
         answering.cancel()
         with suppress(asyncio.CancelledError):
             await answering
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.remove_signal_handler(number)
     logger.info("worker stopped")
 
 
@@ -177,6 +179,8 @@ async def answer_rings(settings: Settings, dispatcher: Dispatcher) -> None:
         except (redis.exceptions.RedisError, OSError, TimeoutError, UnicodeDecodeError, ValueError) as failure:
             logger.warning("no rings for now", extra={"failure": type(failure).__name__})
         finally:
+            if worker.tasks:
+                await asyncio.wait(worker.tasks.values(), timeout=RETRY_AFTER_S)
             with suppress(redis.exceptions.RedisError, OSError, TimeoutError):
                 await worker.pool.aclose(close_connection_pool=True)
         await asyncio.sleep(RETRY_AFTER_S)

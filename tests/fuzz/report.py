@@ -51,7 +51,7 @@ class Report:
         for name, count in self.failures.most_common():
             shown = sorted(self.operations[name])
             more = f" and {len(shown) - SHOWN_OPERATIONS} more" if len(shown) > SHOWN_OPERATIONS else ""
-            lines.append(f"  {count} × {name}: {', '.join(shown[:SHOWN_OPERATIONS])}{more}")
+            lines.append(f"  {count} x {name}: {', '.join(shown[:SHOWN_OPERATIONS])}{more}")
         lines += [f"  error: {error}" for error in self.errors]
         if self.accepted:
             rules = ", ".join(f"{name}: {count}" for name, count in self.accepted.most_common())

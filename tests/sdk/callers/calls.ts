@@ -26,6 +26,7 @@ assert.equal(refused.error?.error, "missing_xyte_key");
 const space = device.data?.space?.id;
 assert(space);
 const here = await client.GET("/v1/devices", { params: { query: { space_id: space } } });
-assert(here.data?.items.some((one) => one.id === first.id));
+assert(here.data);
+assert(here.data.items.some((one) => one.id === first.id));
 assert(here.data.items.length < (devices.data?.items.length ?? 0));
 console.log("5 calls");
