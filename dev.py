@@ -70,7 +70,7 @@ def format_(_: list[str]) -> int:
 def snapshots(arguments: list[str]) -> NoReturn:
     """Write the snapshots of all operations anew; the difference shows what was promised."""
     os.environ["UPDATE_SNAPSHOTS"] = "1"
-    with_servers(python(), "-m", "pytest", "--no-cov", "tests/test_surface.py", *arguments)
+    with_servers(python(), "-m", "pytest", "--no-cov", "tests/test_surface.py", "tests/test_readme.py", *arguments)
 
 
 def migration(arguments: list[str]) -> NoReturn:
@@ -92,6 +92,16 @@ def faults(arguments: list[str]) -> NoReturn:
     """Do harm to real processes and see that no command is lost or sent twice [--quick] [run ...]."""
     os.chdir(PROJECT)
     become(python(), "-m", "tests.faults", *arguments)
+
+
+def sdk(arguments: list[str]) -> NoReturn:
+    """Generate clients in Python and TypeScript, check and try them: sdk FOLDER."""
+    become(python(), "-P", "-m", "tests.sdk", *arguments)
+
+
+def fuzz(arguments: list[str]) -> NoReturn:
+    """Send 5,000 generated requests to the running service [--requests N] [--seconds N] [--seed N]."""
+    become(python(), "-P", "-m", "tests.fuzz", *arguments)
 
 
 def deploy_check(arguments: list[str]) -> NoReturn:
@@ -128,6 +138,8 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "migration": migration,
     "bench": bench,
     "faults": faults,
+    "sdk": sdk,
+    "fuzz": fuzz,
     "deploy-check": deploy_check,
     "lock": lock,
     "help": help_,

@@ -7,14 +7,14 @@ from urllib.parse import unquote
 from fastapi import Depends, Request
 
 from app.auth import Caller, identify, tenant_of
-from app.errors import DeviceBusy, InvalidInput, RateLimited
+from app.errors import DeviceBusy, InvalidInput, MethodNotAllowed, RateLimited
 from app.gcra import Rate
 from app.resources import Resources, get_resources
 from app.telemetry import LIMITER_DEGRADED, LIMITER_REFUSALS
 from app.xyte.client import segment
 
 # The one place where Xyte wants a slash inside a segment: the media type of a device's dump.
-DUMP = re.compile(r"(?<=/dumps)/\w+%2F\w[\w.+-]*/", re.IGNORECASE | re.ASCII)
+DUMP = re.compile(r"(?<=/dumps)/\w[\w-]*%2F\w([\w.+-]|%2B)*/", re.IGNORECASE | re.ASCII)
 
 
 async def admit(
@@ -23,6 +23,7 @@ async def admit(
 ) -> None:
     """One request of a caller is one unit, whichever door it used."""
     await take_unit(await get_resources(request), caller, request.scope)
+    check_method(request)
     check_path(request.scope)
 
 
@@ -42,6 +43,13 @@ async def take_unit(resources: Resources, caller: Caller, scope: Any) -> None:
         raise RateLimited(f"This key may call {rate.units} times a minute. Try again in {wait} s.", wait)
     if flaw := scope["state"].get("flaw"):
         raise flaw
+
+
+def check_method(request: Request) -> None:
+    """`DELETE /v1/devices/claim` is not the deletion of a device called claim: a path without parameters is itself."""
+    allowed = request.app.state.fixed_paths.get(request.scope["path"])
+    if allowed and request.scope["method"] not in allowed:
+        raise MethodNotAllowed(allowed)
 
 
 def check_path(scope: Any) -> None:

@@ -51,6 +51,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     include(app, "/v1", *organization.routers, tasks.router, operations.router)
     include(app, "/v1/partner", *partner.routers)
     include(app, "/v1/device", *device.routers, tags=["Device API"])
+    app.state.fixed_paths = fixed_paths(app)
     app.include_router(health.router)
     app.include_router(pages.router)
     describe(app, settings.public_url)
@@ -91,6 +92,15 @@ def include(app: FastAPI, prefix: str, *routers: APIRouter, tags: list[str | Enu
     """Routes behind key and limit. Side by side, since each router around another one costs every request."""
     for router in routers:
         app.include_router(router, prefix=prefix, tags=tags, dependencies=[Admitted], responses=PROBLEMS)
+
+
+def fixed_paths(app: FastAPI) -> dict[str, list[str]]:
+    """The paths without parameters, and what they answer to."""
+    paths: dict[str, set[str]] = {}
+    for route in iter_route_contexts(app.routes):
+        if route.path and "{" not in route.path:
+            paths.setdefault(route.path, set()).update(route.methods or ())
+    return {path: sorted(methods) for path, methods in paths.items()}
 
 
 def mount_mcp(app: FastAPI) -> None:

@@ -23,6 +23,8 @@ BREAKER_OPEN = Gauge("xyte_breaker_open", "1 while calls to the Xyte cloud are s
 TASKS = Gauge("xyte_tasks", "Unfinished tasks.", ["state"])
 TASKS_OLDEST_SECONDS = Gauge("xyte_tasks_oldest_seconds", "Age of the oldest unfinished task.", ["state"])
 TASK_OUTCOMES = Counter("xyte_task_outcomes_total", "Tasks that ended.", ["state"])
+for ending in ("done", "error", "cancelled", "expired", "outcome_unknown"):
+    TASK_OUTCOMES.labels(ending)  # a counter that starts with its first event hides that event from increase()
 QUEUE_SECONDS = Histogram(
     "xyte_task_queue_seconds",
     "From a task's record to its first sending.",

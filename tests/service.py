@@ -30,8 +30,10 @@ class Service:
 def running_service(**environment: str) -> Generator[Service]:
     """Start everything on free ports of this machine; it answers from the first line on, and nothing is left."""
     own = {name: value for name, value in os.environ.items() if name not in NOT_OURS} | environment
-    with tempfile.TemporaryDirectory(prefix="xyte-service-") as folder, Guard() as guard:
-        home = Home(Path(folder), Path(folder, "logs"), Path(folder, "stack.json"))
+    with Guard() as guard:
+        folder = Path(tempfile.mkdtemp(prefix="xyte-service-"))
+        guard.remove_folder(folder)
+        home = Home(folder, folder / "logs", folder / "stack.json")
         servers = embedded.start(guard, home.data, durable=False)
         own |= {"DATABASE_URL": servers.database_url, "REDIS_URL": servers.redis_url}
         stack = Stack(Options(data=home.data, environment=own), home, guard)

@@ -206,7 +206,7 @@ def test_json_that_readers_take_differently_has_a_flaw(body: bytes, word: str) -
 
 
 @pytest.mark.parametrize("host", ["evil.example", "", "localhost.evil.example", "evil.example:80", "[::2]:80", "[::1]"])
-@pytest.mark.parametrize("path", ["/v1/devices", "/healthz", "/"])
+@pytest.mark.parametrize("path", ["/v1/devices", "/docs", "/"])
 async def test_a_host_that_is_not_ours_is_421(anonymous: httpx.AsyncClient, host: str, path: str) -> None:
     answer = await anonymous.get(path, headers={"Host": host})
 
@@ -391,3 +391,10 @@ async def test_what_is_no_http_passes_the_guard(app: FastAPI, resources: Resourc
     await app(scope, receive, send)
 
     assert [message["type"] for message in sent] == ["websocket.close"]
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+async def test_a_probe_may_call_by_any_address(anonymous: httpx.AsyncClient, path: str) -> None:
+    answer = await anonymous.get(path, headers={"Host": "10.1.2.3:8000"})
+
+    assert answer.status_code == 200

@@ -14,7 +14,9 @@ from app.xyte.schemas.shapes import Identifier
 router = APIRouter()
 
 DumpId = Annotated[Identifier, Field(description="As answered by device_send_dump.")]
-MimeTypeText = Annotated[str, Path(pattern=MIME_TYPE, description="text/plain or text%2Fplain in the path.")]
+MimeTypeText = Annotated[
+    str, Path(pattern=MIME_TYPE, description="text/plain or text%2Fplain in the path.", examples=["text/plain"])
+]
 
 
 @router.post("/{device_id}/dumps/{mime_type:path}/{filename}", summary="Send a dump", openapi_extra=WRITE | DEVICE)

@@ -11,7 +11,16 @@ from app.dependencies import Caller, Resources
 from app.effects import PHYSICAL, READ, WRITE
 from app.errors import InvalidInput
 from app.tasks import service
-from app.tasks.schemas import BulkSubmit, CommandSubmit, TaskFilter, TaskHistory, TaskId, TaskPage, TaskStatus
+from app.tasks.schemas import (
+    VISIBLE,
+    BulkSubmit,
+    CommandSubmit,
+    TaskFilter,
+    TaskHistory,
+    TaskId,
+    TaskPage,
+    TaskStatus,
+)
 from app.xyte.client import Answer
 
 router = APIRouter(prefix="/tasks", tags=["Tasks"])
@@ -22,7 +31,7 @@ KEY_HEADER: Mapping[str, Any] = {
             "name": "Idempotency-Key",
             "in": "header",
             "required": False,
-            "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+            "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": VISIBLE},
             "description": "The same key and body again give the same task and `Idempotent-Replayed: true`.",
         }
     ]

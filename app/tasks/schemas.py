@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, Field, model_validator
 from app.tasks.models import FINAL, State, Task, TaskEvent
 from app.xyte.schemas.commands import CommandSend
 from app.xyte.schemas.devices import DeviceId, SpaceNumber
-from app.xyte.schemas.shapes import Identifier, JsonObject, Sent
+from app.xyte.schemas.shapes import Identifier, JsonObject, Sent, Whole
 
 TaskId = Annotated[UUID, Field(description="From send_command_async or list_tasks.")]
 Action = Literal["wait", "cancel_task", "check_device", "resend_with_new_key"]
@@ -20,6 +20,9 @@ UNKNOWN = (
 )
 
 
+VISIBLE = "^[ -~]+$"
+
+
 def _printable(key: str) -> str:
     if not key.isascii() or not key.isprintable():
         raise ValueError("an idempotency key is visible ASCII")
@@ -28,7 +31,12 @@ def _printable(key: str) -> str:
 
 IdempotencyKey = Annotated[
     str,
-    Field(min_length=1, max_length=255, description="The same key and body again give the same task, never a second."),
+    Field(
+        min_length=1,
+        max_length=255,
+        description="The same key and body again give the same task, never a second.",
+        json_schema_extra={"pattern": VISIBLE},
+    ),
     AfterValidator(_printable),
 ]
 
@@ -36,7 +44,7 @@ IdempotencyKey = Annotated[
 class TaskOptions(Sent):
     """What is common to all work that is done later."""
 
-    deadline_seconds: int = Field(
+    deadline_seconds: Whole = Field(
         default=900, ge=1, le=86_400, description="Not sent after this time: a command that comes too late does harm."
     )
     idempotency_key: IdempotencyKey | None = None

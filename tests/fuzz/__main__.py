@@ -25,8 +25,9 @@ WITHOUT_LIMITS = {
     "SIMULATOR_UPDATE_DEVICE_LIMIT": "0",
     "LOG_LEVEL": "WARNING",
 }
-OPERATIONS = 122
-EVERY_CORNER = 2_500
+# Requests that one example for each operation leads to by chance, and those that every corner takes.
+ONE_EACH = 230
+EVERY_CORNER = 3_000
 LONGEST_S = 450.0
 SEED = 20_261_122
 
@@ -66,8 +67,8 @@ def fuzz(requests: int, seconds: float = LONGEST_S, seed: int = SEED) -> Report:
 def plan(requests: int, seed: int) -> list[str]:
     """Every corner of every schema where there is room for it, and chance for the rest."""
     phases = "examples,coverage,stateful,fuzzing" if requests >= EVERY_CORNER else "fuzzing"
-    chance = max(requests - EVERY_CORNER, 0) if requests >= EVERY_CORNER else requests
-    each = max(1, math.ceil(chance / OPERATIONS))
+    chance = requests - EVERY_CORNER if requests >= EVERY_CORNER else requests
+    each = max(1, math.ceil(chance / ONE_EACH))
     return ["--phases", phases, "--max-examples", str(each), "--seed", str(seed)]
 
 

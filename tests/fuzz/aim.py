@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from app.simulator import ORGANIZATION_KEYS, create_simulator
 from tests.service import Service
@@ -87,6 +87,6 @@ def written(head: str, table: Mapping[str, Any]) -> str:
 
 def value_of(value: Any) -> str:
     if isinstance(value, dict):
-        pairs: dict[str, Any] = value
+        pairs = cast("dict[str, Any]", value)
         return "{" + ", ".join(f"{json.dumps(name)} = {value_of(inner)}" for name, inner in pairs.items()) + "}"
     return json.dumps(value)

@@ -41,7 +41,7 @@ class Report:
     def count(self, lines: Iterable[str]) -> Iterable[int]:
         for line in lines:
             scenario = json.loads(line).get("ScenarioFinished", {})
-            answers = scenario.get("recorder", {}).get("interactions") or {}
+            answers: dict[str, Any] = scenario.get("recorder", {}).get("interactions") or {}
             self.statuses.update(answer["response"]["status_code"] for answer in answers.values() if answer["response"])
             yield len(answers)
 

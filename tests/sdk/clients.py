@@ -15,7 +15,7 @@ from pydantic import SecretBytes, SecretStr
 from app.main import create_app
 from app.settings import Settings
 from tests.service import Service
-from tests.tools import MissingError, node_modules, path_with, python_of, run
+from tests.tools import MissingError, ToolError, node_modules, path_with, program, python_of, run
 
 HERE = Path(__file__).parent
 CALLERS = HERE / "callers"
@@ -98,7 +98,7 @@ def make_typescript(document: Path, target: Path, scratch: Path) -> Try:
     # what has a default need not be sent
     said = run([*words, "--default-non-nullable=false"], folder=target)
     if "warn" in said.lower():
-        raise AssertionError(said)
+        raise ToolError(said)
     shutil.copytree(target, scratch)
     shutil.copy(CALLERS / "calls.ts", scratch)
     (scratch / "node_modules").symlink_to(modules)
@@ -107,8 +107,7 @@ def make_typescript(document: Path, target: Path, scratch: Path) -> Try:
 
 
 def call_typescript(scratch: Path, service: Service) -> str:
-    node = shutil.which("node", path=path_with())
-    return run([node or "node", "dist/calls.js", service.url, service.key], folder=scratch).strip()
+    return run([program("node"), "dist/calls.js", service.url, service.key], folder=scratch).strip()
 
 
 MAKERS: Mapping[str, Callable[[Path, Path, Path], Try]] = {"python": make_python, "typescript": make_typescript}

@@ -6,9 +6,10 @@ from typing import ClassVar
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from app.xyte.schemas.shapes import Identifier, Moment, Paging, Received, Sent, Success, Update, Window
+from app.xyte.schemas.shapes import Identifier, Moment, Paging, Received, Sent, Success, Update, Whole, Window
 
 MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
+WHOLE: TypeAdapter[int] = TypeAdapter(Whole)
 IDENTIFIER: TypeAdapter[str] = TypeAdapter(Identifier)
 
 
@@ -25,10 +26,31 @@ class Month(Window):
 
 
 @pytest.mark.parametrize(
-    "value", ["2026-11-22T10:00:00Z", "2026-11-22T12:00:00+02:00", "2026-11-22T10:00:00", 1795341600]
+    "value",
+    [
+        "2026-11-22T10:00:00Z",
+        "2026-11-22T12:00:00+02:00",
+        "2026-11-22T10:00:00",
+        1795341600,
+        1795341600.0,
+        "1795341600",
+    ],
 )
 def test_a_moment_is_iso_8601_or_unix_seconds_and_utc_where_nothing_is_said(value: object) -> None:
     assert MOMENT.validate_python(value) == datetime(2026, 11, 22, 10, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("value", [-1, 1795341600000, float("nan"), "inf", True, "soon", [1795341600]])
+def test_milliseconds_and_what_is_neither_number_nor_text_are_no_moment(value: object) -> None:
+    with pytest.raises(ValidationError):
+        MOMENT.validate_python(value)
+
+
+def test_a_whole_number_in_a_body_is_a_number() -> None:
+    assert [WHOLE.validate_python(value) for value in (7, 7.0)] == [7, 7]
+    for value in ("7", True, 7.5):
+        with pytest.raises(ValidationError):
+            WHOLE.validate_python(value)
 
 
 @pytest.mark.parametrize("value", ["a", "a-b_C9", "c66308c8-1d12-4f0e-8f6e-0a1b2c3d4e5f", "x" * 128])

@@ -3,15 +3,26 @@
 import base64
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StringConstraints, model_validator
 
-from app.xyte.schemas.shapes import Flag, Identifier, JsonObject, Moment, Received, Sent, Update, keyed_by_id
+from app.xyte.schemas.shapes import (
+    Flag,
+    Identifier,
+    JsonObject,
+    Moment,
+    Received,
+    Sent,
+    Update,
+    Whole,
+    keyed_by_id,
+)
 
 OwnId = Annotated[Identifier, Field(description="The device's own id, from its registration.")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$", max_length=255, examples=["crash.log"])]
+EventKey = Annotated[Whole, Field(ge=-(2**31), lt=2**31)]
 Version = Annotated[str, Field(pattern=r"^[0-9]{1,10}$", coerce_numbers_to_str=True)]
-Value = Annotated[str, StringConstraints(max_length=1000)] | int | float | bool | None
-MIME_TYPE = r"^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$"
+Value = Annotated[str, StringConstraints(max_length=1000)] | StrictInt | StrictFloat | StrictBool | None
+MIME_TYPE = r"^[A-Za-z0-9][A-Za-z0-9-]{0,126}/[A-Za-z0-9][A-Za-z0-9_.+-]{0,126}$"
 
 
 class Registration(Received):
@@ -236,8 +247,8 @@ class SpaceTarget(Sent):
 class DeviceEvent(Sent):
     name: str = Field(min_length=1, max_length=255, examples=["power surge"])
     category: str = Field(min_length=1, max_length=255, examples=["electric"])
-    int_key_1: int | None = Field(None, ge=-(2**31), lt=2**31)
-    int_key_2: int | None = Field(None, ge=-(2**31), lt=2**31)
+    int_key_1: EventKey | None = None
+    int_key_2: EventKey | None = None
     string_key_1: str | None = Field(None, max_length=255)
     string_key_2: str | None = Field(None, max_length=255)
     timestamp: Moment | None = Field(None, description="For an event in the past.")
@@ -260,7 +271,10 @@ class Dump(Sent):
     @model_validator(mode="after")
     def _decodable(self) -> Self:
         if self.encoding == "base64":
-            base64.b64decode(self.content, validate=True)
+            try:
+                base64.b64decode(self.content, validate=True)
+            except ValueError:
+                raise ValueError("content is not base64") from None
         return self
 
     def to_xyte(self) -> bytes:
@@ -294,7 +308,7 @@ class IncidentReport(Sent):
 
     title: str = Field(min_length=1, max_length=255)
     description: str | None = Field(None, max_length=10_000)
-    priority: int = Field(3, ge=1, le=5, description="1 critical, 2 high, 3 moderate, 4 low, 5 planning.")
+    priority: Whole = Field(3, ge=1, le=5, description="1 critical, 2 high, 3 moderate, 4 low, 5 planning.")
     issue: str | None = Field(None, max_length=255, description="Short code; one open incident each.")
 
 

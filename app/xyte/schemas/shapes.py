@@ -25,13 +25,24 @@ ID_LENGTH = 128
 Identifier = Annotated[str, Field(pattern=ID_PATTERN, max_length=ID_LENGTH)]
 """An id as Xyte gives it; it becomes one segment of a path, so it has neither dots nor slashes."""
 
+
+def _no_text(value: object) -> object:
+    if isinstance(value, bool | str):
+        raise ValueError("give a number")  # noqa: TRY004  pydantic makes a mistake of the caller's of it
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_no_text)]
+"""A number in a body, where "7" and true are mistakes."""
+
 Flag = StrictBool
 """A choice in a body: 0 and "no" are mistakes there, not ways to say false."""
 
 
 SpaceNumber = Annotated[int, Field(ge=1, description="A space (site or room) (list_spaces).")]
 
-Email = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$", max_length=254)]
+# Written out, since \s means something else to each engine that reads the pattern.
+Email = Annotated[str, Field(pattern=r"^[^@\x00-\x20\x7f-\xa0]+@[^@\x00-\x20\x7f-\xa0]+$", max_length=254)]
 
 
 class Received(BaseModel):
