@@ -52,6 +52,14 @@ def _arq(url: str, **options: Any) -> ArqRedis:
     return ArqRedis(pool_or_conn=pool, job_serializer=as_json, job_deserializer=json.loads, default_queue_name=QUEUE)
 
 
+async def end(*tasks: "asyncio.Task[Any]") -> None:
+    """Cancel tasks until they are done: before Python 3.12 `wait_for` may swallow a cancellation."""
+    while pending := [task for task in tasks if not task.done()]:
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=0.1)
+
+
 class Doorbell:
     """Rings the workers, and tells waiting requests of changes."""
 
@@ -109,9 +117,7 @@ class Doorbell:
         if self._ringer is not None:
             await self._ringer
         if self._listener is not None:
-            self._listener.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._listener
+            await end(self._listener)
         await self._arq.aclose(close_connection_pool=True)
 
     def _wake(self, task_id: UUID) -> None:

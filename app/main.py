@@ -26,6 +26,7 @@ from app.openapi import DESCRIPTION, describe, documented
 from app.resources import get_resources, open_resources
 from app.settings import Settings
 from app.tasks import router as tasks
+from app.tasks.replays import Replays
 from app.telemetry import configure_logging
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
@@ -65,6 +66,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http_exception)
     mount_mcp(app)
+    app.add_middleware(Replays)
     app.add_middleware(Guard, settings=settings, render=render)
     if settings.cors_origins:
         app.add_middleware(

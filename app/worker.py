@@ -18,7 +18,7 @@ from prometheus_client import start_http_server
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import AWAY
-from app.doorbell import QUEUE, as_json, patient_pool
+from app.doorbell import QUEUE, as_json, end, patient_pool
 from app.resources import Resources, open_resources
 from app.settings import Settings
 from app.tasks.dispatcher import Dispatcher
@@ -108,9 +108,7 @@ async def working(settings: Settings) -> AsyncGenerator[Dispatcher]:
         listener = asyncio.create_task(listening)
         async with dispatcher.running():
             yield dispatcher
-        listener.cancel()
-        with suppress(asyncio.CancelledError):
-            await listener
+        await end(listener)
 
 
 async def listen(resources: Resources, dispatcher: Dispatcher) -> None:
@@ -158,9 +156,7 @@ async def work(settings: Settings) -> None:
         logger.info("worker started", extra={"wakeup": settings.tasks_wakeup})
         answering = asyncio.create_task(answer_rings(settings, dispatcher))
         await stop.wait()
-        answering.cancel()
-        with suppress(asyncio.CancelledError):
-            await answering
+        await end(answering)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.remove_signal_handler(number)
     logger.info("worker stopped")

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
@@ -12,7 +12,7 @@ import pytest
 from arq.worker import create_worker
 
 from app import worker
-from app.doorbell import QUEUE, Doorbell
+from app.doorbell import QUEUE, Doorbell, end
 from app.resources import Resources
 from app.settings import Settings
 from app.tasks.dispatcher import Dispatcher
@@ -43,15 +43,13 @@ async def test_arq_finds_its_class_without_connecting(settings: Settings, monkey
 
 
 @asynccontextmanager
-async def answering(settings: Settings) -> AsyncIterator[Bell]:
+async def answering(settings: Settings) -> AsyncGenerator[Bell]:
     bell = Bell()
     task = asyncio.create_task(worker.answer_rings(settings, bell))
     try:
         yield bell
     finally:
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+        await end(task)
 
 
 async def test_a_ring_wakes_the_dispatcher(resources: Resources, settings: Settings) -> None:
@@ -79,7 +77,7 @@ async def test_a_queue_of_the_wrong_kind_does_not_end_the_process(resources: Res
     await server.config_resetstat()
 
     async with answering(settings) as bell, asyncio.timeout(15):
-        while not await server.info("errorstats"):
+        while not await server.info("errorstats"):  # noqa: ASYNC110  nothing else tells that arq has met it
             await asyncio.sleep(0.01)
         await server.delete(QUEUE)
         while not bell.rings.is_set():
@@ -105,9 +103,7 @@ async def test_postgres_alone_wakes_the_dispatcher(resources: Resources) -> None
             async with resources.engine.begin() as db:
                 await db.execute(text("NOTIFY xyte_tasks"))
             await asyncio.sleep(0.01)
-    listening.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await listening
+    await end(listening)
 
 
 async def test_a_lost_connection_is_made_anew(resources: Resources, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,9 +126,7 @@ async def test_a_lost_connection_is_made_anew(resources: Resources, monkeypatch:
                         " WHERE query LIKE 'LISTEN%' AND datname = current_database()"
                     )
                 )
-    listening.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await listening
+    await end(listening)
 
 
 @pytest.mark.parametrize("wakeup", ["arq", "poll"])

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from sqlalchemy.exc import IntegrityError
 
 from app.db import AWAY
+from app.doorbell import end
 from app.resources import Resources
 from app.tasks import jobs, repository
 from app.tasks.crashes import reach
@@ -58,8 +59,7 @@ class Dispatcher:
     async def _drain(self, loops: list[asyncio.Task[None]]) -> None:
         self._stopping = True
         self.wake()
-        for loop in loops[1:]:
-            loop.cancel()
+        await end(*loops[1:])
         await asyncio.wait(loops)
         if self._sending:
             await asyncio.wait(self._sending, timeout=self._resources.settings.tasks_drain_s)

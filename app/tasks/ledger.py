@@ -111,7 +111,7 @@ class Ledger:
 
     async def _write(self) -> None:
         while self._waiting:
-            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST_TOGETHER))]
+            batch = self._next_batch()
             try:
                 states = await self._apply([change for change, _, _ in batch])
             except AWAY as failure:
@@ -125,6 +125,14 @@ class Ledger:
             for change, _, done in batch:
                 answer(done, change.id in states)
             await self._tell(states, {parent for change, parent, _ in batch if parent and change.id in states})
+
+    def _next_batch(self) -> list[tuple[Change, UUID | None, asyncio.Future[bool]]]:
+        """As many as go together; two changes of one task do not, for one statement changes a row once."""
+        batch: dict[UUID, tuple[Change, UUID | None, asyncio.Future[bool]]] = {}
+        while self._waiting and len(batch) < MOST_TOGETHER and self._waiting[0][0].id not in batch:
+            entry = self._waiting.popleft()
+            batch[entry[0].id] = entry
+        return list(batch.values())
 
     async def _one_by_one(self, batch: list[tuple[Change, UUID | None, asyncio.Future[bool]]]) -> None:
         """One of them is refused: let the others through."""

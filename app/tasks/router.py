@@ -44,8 +44,11 @@ ACCEPTED: dict[int | str, dict[str, Any]] = {
 async def key_header(request: Request = cast("Request", None)) -> str | None:  # noqa: B008  tools have no headers
     """The header Idempotency-Key, quoted or bare; a tool gives its argument instead."""
     value = request.headers.get("idempotency-key") if request else None
-    if value is None:
-        return None
+    return None if value is None else key_in(value)
+
+
+def key_in(value: str) -> str:
+    """The key that a header holds."""
     key = value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value
     if not 1 <= len(key) <= 255 or not key.isascii() or not key.isprintable():
         mistake = {"path": "Idempotency-Key", "message": "It has 1 to 255 visible ASCII characters."}

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, Field, model_validator
 from app.tasks.models import FINAL, State, Task, TaskEvent
 from app.xyte.schemas.commands import CommandSend
 from app.xyte.schemas.devices import DeviceId, SpaceNumber
-from app.xyte.schemas.shapes import Identifier, JsonObject, Sent, Whole
+from app.xyte.schemas.shapes import NOT_TEXT, Identifier, JsonObject, Sent
 
 TaskId = Annotated[UUID, Field(description="From send_command_async or list_tasks.")]
 Action = Literal["wait", "cancel_task", "check_device", "resend_with_new_key"]
@@ -44,8 +44,8 @@ IdempotencyKey = Annotated[
 class TaskOptions(Sent):
     """What is common to all work that is done later."""
 
-    deadline_seconds: Whole = Field(
-        default=900, ge=1, le=86_400, description="Not sent after this time: a command that comes too late does harm."
+    deadline_seconds: Annotated[int, Field(ge=1, le=86_400), NOT_TEXT] = Field(
+        default=900, description="Not sent after this time: a command that comes too late does harm."
     )
     idempotency_key: IdempotencyKey | None = None
 

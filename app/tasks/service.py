@@ -37,7 +37,7 @@ from app.tasks.schemas import (
     TaskStep,
     plain,
 )
-from app.xyte.capabilities import checked
+from app.xyte.capabilities import checked, mapping
 from app.xyte.client import PREFIXES, Planned
 from app.xyte.schemas.shapes import JsonObject
 
@@ -151,7 +151,7 @@ async def _select(resources: Resources, caller: Caller, asked: BulkSubmit) -> li
     while True:
         page: dict[str, Any] = (await xyte.page(dict[str, Any], "devices", query=asking)).value
         items: list[dict[str, Any]] = page["items"]
-        rows = [row for row in items if not asked.model or row.get("model", {}).get("id") == asked.model]
+        rows = [row for row in items if not asked.model or mapping(row.get("model")).get("id") == asked.model]
         found += [str(row["id"]) for row in rows if row.get("id")]
         if len(found) > MOST_AT_ONCE:
             raise InvalidInput(f"The selector means more than {MOST_AT_ONCE} devices. Narrow it, or give device_ids.")

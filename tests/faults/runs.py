@@ -7,7 +7,7 @@ import random
 import signal
 import time
 import urllib.parse
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -407,7 +407,9 @@ def scan(folder: Path, key: str) -> list[str]:
     return found
 
 
-RUNS: dict[str, Callable[[], Awaitable[Verdict]]] = {
+Run = Callable[[], Coroutine[Any, Any, Verdict]]
+
+RUNS: dict[str, Run] = {
     "kills": kills,
     "flushed": lambda: kills(2_000, 20, harm=flushed_twice),
     "redis-away": lambda: kills(2_000, 20, harm=redis_away),
@@ -421,7 +423,7 @@ RUNS: dict[str, Callable[[], Awaitable[Verdict]]] = {
     "figures": figures,
     "figures-poll": lambda: figures(wakeup="poll"),
 }
-QUICK: dict[str, Callable[[], Awaitable[Verdict]]] = {
+QUICK: dict[str, Run] = {
     "kills": lambda: kills(150, 3, durable=False, give_up_s=60),
     "flushed": lambda: kills(100, 1, durable=False, harm=flushed_twice, give_up_s=60),
     "crash-points": lambda: crash_points(1, ("after_fence", "after_send", "before_record")),

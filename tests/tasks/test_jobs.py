@@ -1,9 +1,10 @@
 """The worker: at most one sending, and an honest end whatever happens."""
 
+import asyncio
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from app.errors import (
     InvalidInput,
@@ -19,6 +20,7 @@ from app.errors import (
 )
 from app.simulator import ORGANIZATION_KEYS
 from app.tasks import jobs
+from app.tasks.models import Task
 from app.tasks.outcomes import IDEMPOTENT, judged, taken
 from tests.tasks.conftest import Work
 
@@ -363,25 +365,18 @@ async def test_old_things_are_forgotten(work: Work) -> None:
 
 
 async def test_a_refused_change_does_not_hold_up_others(work: Work) -> None:
-    import asyncio  # noqa: PLC0415
-
-    task = await work.submit()
-    await work.dispatcher.take_on()
-    await work.dispatcher.settled()
+    for _ in range(2):
+        await work.submit("power_on")
+        await work.send()
     async with work.resources.sessions() as db:
-        row = await work_row(db)
+        one, other = await db.scalars(select(Task).order_by(Task.id))
+
     results = await asyncio.gather(
-        work.ledger.change(row, state="queued"), work.ledger.change(row, message="heard"), return_exceptions=True
+        work.ledger.change(one, message="first"),
+        work.ledger.change(one, state="queued"),
+        work.ledger.change(other, message="heard"),
+        return_exceptions=True,
     )
 
-    assert isinstance(results[0], Exception)
-    assert results[1] is True
-    assert (await work.look(task))["message"] == "heard"
-
-
-async def work_row(db: Any) -> Any:
-    from sqlalchemy import select  # noqa: PLC0415
-
-    from app.tasks.models import Task  # noqa: PLC0415
-
-    return (await db.scalars(select(Task))).one()
+    assert isinstance(results[1], Exception)
+    assert (results[0], results[2]) == (True, True)

@@ -78,7 +78,7 @@ async def test_a_key_of_old_may_be_used_again(work: Work) -> None:
 async def test_an_unusable_key_is_refused(work: Work, key: str) -> None:
     body = {"device_id": work.device["id"], "name": "reboot"}
 
-    by_header = await work.client.post("/v1/tasks", json=body, headers={"Idempotency-Key": key.encode()})
+    by_header = await work.client.post("/v1/tasks", json=body, headers={b"Idempotency-Key": key.encode()})
     by_argument = await work.client.post("/v1/tasks", json=body | {"idempotency_key": key})
 
     assert (by_header.status_code, by_argument.status_code) == (422, 422)

@@ -1,15 +1,15 @@
 """What all shapes share."""
 
 from datetime import UTC, datetime, timedelta
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from app.xyte.schemas.shapes import Identifier, Moment, Paging, Received, Sent, Success, Update, Whole, Window
+from app.xyte.schemas.shapes import NOT_TEXT, Identifier, Moment, Paging, Received, Sent, Success, Update, Window
 
 MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
-WHOLE: TypeAdapter[int] = TypeAdapter(Whole)
+WHOLE: TypeAdapter[int] = TypeAdapter(Annotated[int, NOT_TEXT])
 IDENTIFIER: TypeAdapter[str] = TypeAdapter(Identifier)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StringConstraints, model_validator
 
 from app.xyte.schemas.shapes import (
+    NOT_TEXT,
     Flag,
     Identifier,
     JsonObject,
@@ -13,13 +14,12 @@ from app.xyte.schemas.shapes import (
     Received,
     Sent,
     Update,
-    Whole,
     keyed_by_id,
 )
 
 OwnId = Annotated[Identifier, Field(description="The device's own id, from its registration.")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$", max_length=255, examples=["crash.log"])]
-EventKey = Annotated[Whole, Field(ge=-(2**31), lt=2**31)]
+EventKey = Annotated[int, Field(ge=-(2**31), lt=2**31), NOT_TEXT]
 Version = Annotated[str, Field(pattern=r"^[0-9]{1,10}$", coerce_numbers_to_str=True)]
 Value = Annotated[str, StringConstraints(max_length=1000)] | StrictInt | StrictFloat | StrictBool | None
 MIME_TYPE = r"^[A-Za-z0-9][A-Za-z0-9-]{0,126}/[A-Za-z0-9][A-Za-z0-9_.+-]{0,126}$"
@@ -308,7 +308,9 @@ class IncidentReport(Sent):
 
     title: str = Field(min_length=1, max_length=255)
     description: str | None = Field(None, max_length=10_000)
-    priority: Whole = Field(3, ge=1, le=5, description="1 critical, 2 high, 3 moderate, 4 low, 5 planning.")
+    priority: Annotated[int, Field(ge=1, le=5), NOT_TEXT] = Field(
+        3, description="1 critical, 2 high, 3 moderate, 4 low, 5 planning."
+    )
     issue: str | None = Field(None, max_length=255, description="Short code; one open incident each.")
 
 

@@ -32,8 +32,8 @@ def _no_text(value: object) -> object:
     return value
 
 
-Whole = Annotated[int, BeforeValidator(_no_text)]
-"""A number in a body, where "7" and true are mistakes."""
+NOT_TEXT = BeforeValidator(_no_text)
+"""After the bounds of a number in a body, where "7" and true are mistakes."""
 
 Flag = StrictBool
 """A choice in a body: 0 and "no" are mistakes there, not ways to say false."""
