@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Depends
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import auth, limits
+from app import auth, limits, progress
 from app.resources import Resources as OpenResources
 from app.resources import get_resources
 from app.xyte.client import XyteClient
@@ -50,4 +50,5 @@ Db = Annotated[AsyncSession, Depends(get_session, scope="function")]
 OrganizationApi = Annotated[XyteClient, Depends(organization_api)]
 PartnerApi = Annotated[XyteClient, Depends(partner_api)]
 DeviceApi = Annotated[XyteClient, Depends(device_api)]
+Report = Annotated[progress.Report, Depends(progress.get_report)]
 CommandGate = Annotated[Callable[[str], Awaitable[None]], Depends(command_gate)]

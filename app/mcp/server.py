@@ -41,6 +41,7 @@ from app.mcp.operations import Operation, extra_of
 from app.mcp.results import Outcome, failed, planned, succeeded
 from app.mcp.router import get_catalogue, get_offer
 from app.mcp.selection import Catalogue, Offer
+from app.progress import get_report, unheard
 from app.resources import Resources, get_resources
 from app.settings import Settings
 from app.telemetry import TOOL_ERRORS, TOOL_INVOCATIONS, TOOL_SECONDS
@@ -133,7 +134,9 @@ class GatewayMCP(FastApiMCP):
 
         try:
             era = "modern" if context.protocol_version >= "2026" else "legacy"
-            outcome = await self.call(request_of(context), params.name, params.arguments or {}, era, settle)
+            request = request_of(context)
+            request.scope["state"]["report"] = context.session.report_progress
+            outcome = await self.call(request, params.name, params.arguments or {}, era, settle)
         except confirmation.Asked as asked:
             return asked.question
         return outcome.as_result()
@@ -183,6 +186,7 @@ class GatewayMCP(FastApiMCP):
             auth.get_caller: caller,
             get_offer: offer,
             get_catalogue: self.catalogue,
+            get_report: state.get("report", unheard),
         }
         return succeeded(await operation.call(values, given), fields)
 
