@@ -172,7 +172,7 @@ async def run_operation(
 
 def groups(catalogue: Catalogue) -> dict[str, tuple[str, ...]]:
     """Every toolset that can be named."""
-    return {"default": catalogue.default, "all": tuple(catalogue.tools)} | catalogue.toolsets
+    return {"default": catalogue.default, "all": catalogue.all} | catalogue.toolsets
 
 
 def toolset(name: str, names: Iterable[str], catalogue: Catalogue) -> Toolset:

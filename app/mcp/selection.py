@@ -100,6 +100,7 @@ class Catalogue:
             toolset: tuple(name for name in self.tools if self.operations[name].toolset == toolset)
             for toolset in sorted(bound)
         }
+        self.all = tuple(name for name in self.tools if not self.operations[name].unlisted)
         self.default = tuple(name for name in DEFAULT_TOOLS if name in self.tools)
         self._read_only = read_only
         self.offer = lru_cache(maxsize=256)(self._offer)
@@ -134,7 +135,7 @@ class Catalogue:
         wanted: dict[str, None] = {}
         toolsets = selection.toolsets or (() if selection.tools else (DEFAULT,))
         for toolset in toolsets:
-            names = self.default if toolset == DEFAULT else self.tools if toolset == ALL else self.toolsets[toolset]
+            names = self.default if toolset == DEFAULT else self.all if toolset == ALL else self.toolsets[toolset]
             wanted |= dict.fromkeys(names)
         return list(wanted | dict.fromkeys(selection.tools))
 

@@ -56,6 +56,7 @@ class PresetStep(Table):
     stops: Mapped[bool] = mapped_column(server_default=text("false"))
     state: Mapped[StepState] = mapped_column(Text, server_default="waiting")
     reason: Mapped[str | None] = mapped_column(Text)
+    message: Mapped[str | None] = mapped_column(Text)
     attempt: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     task_id: Mapped[UUID | None]
     rerun_id: Mapped[UUID | None]

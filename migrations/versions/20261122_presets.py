@@ -56,6 +56,7 @@ def upgrade() -> None:
         sa.Column("stops", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("state", sa.Text(), server_default="waiting", nullable=False),
         sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("message", sa.Text(), nullable=True),
         sa.Column("attempt", sa.SmallInteger(), server_default="0", nullable=False),
         sa.Column("task_id", sa.Uuid(), nullable=True),
         sa.Column("rerun_id", sa.Uuid(), nullable=True),
