@@ -83,6 +83,11 @@ class Operation:
         return extra_of(self.route).get("x-toolset") or tag.lower().replace(" ", "_")
 
     @property
+    def waits(self) -> bool:
+        """Whether a caller can wait for its end."""
+        return any("wait_seconds" in argument.fields for argument in self.arguments)
+
+    @property
     def unlisted(self) -> bool:
         """Whether the list of all tools leaves it out."""
         return bool(extra_of(self.route).get("x-unlisted"))

@@ -153,7 +153,9 @@ class PresetVersions(BaseModel):
 
 
 class VersionQuery(Sent):
-    version: int | None = Field(default=None, ge=0, le=1_000_000, description="Default: the latest; 0: the shipped one.")
+    version: int | None = Field(
+        default=None, ge=0, le=1_000_000, description="Default: the latest; 0: the shipped one."
+    )
 
 
 class DiffQuery(Sent):

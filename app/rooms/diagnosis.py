@@ -182,7 +182,9 @@ def settings(case: Case) -> None:
             place = case.note(fact_of("state", device, "Its state.", device.last_seen, details))
             case.blame(f"The {what} {meaning}.", [place], [device])
             more: dict[str, Any] = {"extra_params": {parameter: "…"}} if parameter else {}
-            case.advise("send_command", f"If people want it: the {what} {meaning}.", device_id=device.id, name=command, **more)  # noqa: E501
+            case.advise(
+                "send_command", f"If people want it: the {what} {meaning}.", device_id=device.id, name=command, **more
+            )
 
 
 def changes(case: Case) -> None:

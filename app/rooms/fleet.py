@@ -1,6 +1,6 @@
 """The spaces and devices that a key can see, and how one of them is found by what a person calls it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
@@ -184,7 +184,7 @@ def is_leaf(row: Row, children: Mapping[Any, Sequence[int]]) -> bool:
 def named(query: str, spaces: Sequence[Space]) -> list[Space]:
     """Those that are called so, by the strictest reading that fits any."""
     wanted, words = folded(query).strip("/ "), words_of(query)
-    readings = (
+    readings: tuple[Callable[[Space], bool], ...] = (
         lambda space: str(space.id) == wanted,
         lambda space: folded(space.path) == wanted,
         lambda space: "/" in wanted and folded(space.path).endswith("/" + wanted),
@@ -199,7 +199,7 @@ def devices_named(query: str, devices: Sequence[Device]) -> list[Device]:
     """Likewise; a kind names a device where it is the only one of it."""
     wanted, words = folded(query).strip(), words_of(query)
     kind = wanted.replace(" ", "_")
-    readings = (
+    readings: tuple[Callable[[Device], bool], ...] = (
         lambda device: query.strip() in (device.id, device.serial),
         lambda device: folded(device.name) == wanted,
         lambda device: device.kind.kind in (kind, kind.removesuffix("s")),

@@ -26,16 +26,14 @@ def words_of(text: object) -> list[str]:
 
 def begun(wanted: Sequence[str], there: Sequence[str]) -> bool:
     """Whether each wanted word is one of those that are there, or the first letters of one, at least three."""
-    return bool(wanted) and all(part in there or len(part) >= 3 and any_begins(part, there) for part in wanted)
+    return bool(wanted) and all(part in there or (len(part) >= 3 and any_begins(part, there)) for part in wanted)
 
 
 def any_begins(part: str, words: Sequence[str]) -> bool:
     return any(word.startswith(part) for word in words)
 
 
-def alike(
-    query: str, things: Iterable[Thing], texts: Callable[[Thing], Sequence[object]], limit: int
-) -> list[Thing]:
+def alike(query: str, things: Iterable[Thing], texts: Callable[[Thing], Sequence[object]], limit: int) -> list[Thing]:
     """The things whose texts look most like the query, best first."""
     listed = list(things)
     scores: dict[int, float] = {}

@@ -22,6 +22,7 @@ from app.rooms.schemas import (
     RoomStatus,
     WhichRoom,
 )
+from app.tasks.router import KEY_HEADER, KeyHeader
 
 router = APIRouter(tags=["Rooms"])
 
@@ -59,20 +60,20 @@ async def diagnose_room(resources: Resources, caller: Caller, which: Annotated[W
 
 
 @router.get("/fleet/devices", summary="Find devices", openapi_extra=READ)
-async def find_devices(
-    resources: Resources, caller: Caller, wanted: Annotated[DeviceQuery, Query()]
-) -> FoundDevices:
+async def find_devices(resources: Resources, caller: Caller, wanted: Annotated[DeviceQuery, Query()]) -> FoundDevices:
     """Devices of the whole fleet by name, kind, model, room, status or serial; at most half a minute old."""
     return await service.find_devices(resources, caller, wanted)
 
 
-@router.post("/fleet/control", summary="Find and control a device", openapi_extra=PHYSICAL)
-async def find_and_control_device(resources: Resources, caller: Caller, asked: Control) -> Controlled:
+@router.post("/fleet/control", summary="Find and control a device", openapi_extra={**PHYSICAL, **KEY_HEADER})
+async def find_and_control_device(
+    resources: Resources, caller: Caller, header: KeyHeader, asked: Control
+) -> Controlled:
     """Have the one device act that is meant, such as the projector in a room; if several are, nothing is sent.
 
     Answers with its task; get_task_status tells the end.
     """
-    return await service.control(resources, caller, asked)
+    return await service.control(resources, caller, asked, header)
 
 
 @router.get("/kinds", summary="List device kinds", openapi_extra=READ | UNLISTED)

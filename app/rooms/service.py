@@ -84,8 +84,9 @@ async def find_devices(resources: Resources, caller: Caller, wanted: DeviceQuery
             for device in found
             if device.id == wanted.query or begun(words, words_of(f"{device.name} {device.path} {device.model}"))
         ]
-        texts = lambda device: (device.name, f"{device.name} {device.path}")  # noqa: E731
-        found = exact or alike(wanted.query, found, texts, wanted.per_page)
+        found = exact or alike(
+            wanted.query, found, lambda device: (device.name, f"{device.name} {device.path}"), wanted.per_page
+        )
     start = (wanted.page - 1) * wanted.per_page
     shown = found[start : start + wanted.per_page]
     more = start + len(shown) < len(found)
@@ -112,17 +113,19 @@ def is_so(device: Device, status: str) -> bool:
     return not device.away and status in ("online", device.status)
 
 
-async def control(resources: Resources, caller: Caller, asked: Control) -> Controlled:
+async def control(resources: Resources, caller: Caller, asked: Control, header: str | None) -> Controlled:
     """Send one command to the one device that is meant, as a task, and wait a while for its end."""
     fleet = await fleet_of(resources, caller)
     device = fleet.one_device(asked.device, fleet.room(asked.room) if asked.room else None)
-    command = CommandSubmit(
-        device_id=device.id,
-        name=asked.command,
-        extra_params=asked.extra_params,
-        idempotency_key=asked.idempotency_key,
+    command = CommandSubmit.model_validate(
+        {
+            "device_id": device.id,
+            "name": asked.command,
+            "extra_params": asked.extra_params,
+            "idempotency_key": asked.idempotency_key,
+        }
     )
-    task = (await tasks.submit(resources, caller, command)).task
+    task = (await tasks.submit(resources, caller, command, header)).task
     tenant, until = await tenant_of(resources, caller), time.monotonic() + asked.wait_seconds
     while not task.final and (left := until - time.monotonic()) > 0:
         task = await tasks.wait_for_change(resources, tenant, task.id, left)

@@ -18,6 +18,7 @@ Step = Literal[
     "before_reconcile",
     "before_follow",
     "after_follow",
+    "step_before_commit",
 ]
 STEPS: tuple[Step, ...] = get_args(Step)
 
