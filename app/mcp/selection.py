@@ -16,6 +16,8 @@ from app.mcp.operations import Operation
 ALL = "all"
 DEFAULT = "default"
 OFF_UNLESS_NAMED = frozenset({"device"})
+NOT_AMONG_ALL = frozenset({"partner_devices", "partner_organizations", "partner_tickets"})
+"""For a partner's key, which names them; all is what an organization's key can do."""
 
 DEFAULT_TOOLS = (
     "whoami",
@@ -100,7 +102,11 @@ class Catalogue:
             toolset: tuple(name for name in self.tools if self.operations[name].toolset == toolset)
             for toolset in sorted(bound)
         }
-        self.all = tuple(name for name in self.tools if not self.operations[name].unlisted)
+        self.all = tuple(
+            name
+            for name, operation in sorted(self.operations.items())
+            if not operation.unlisted and operation.toolset not in NOT_AMONG_ALL
+        )
         self.default = tuple(name for name in DEFAULT_TOOLS if name in self.tools)
         self._read_only = read_only
         self.offer = lru_cache(maxsize=256)(self._offer)

@@ -29,8 +29,13 @@ def document_of(text: str) -> Document:
         mark = getattr(failure, "problem_mark", None)
         place = f" Line {mark.line + 1}, column {mark.column + 1}." if mark else ""
         raise mistaken(f"This is no YAML.{place}") from None
+    return checked(modern(plain))
+
+
+def checked(plain: Any) -> Document:
+    """The preset that a value tells, or a problem that names every mistake in it."""
     try:
-        return Document.model_validate(modern(plain))
+        return Document.model_validate(plain)
     except ValidationError as failure:
         raise invalid(failure.errors(include_url=False, include_input=False, include_context=False)) from None
 

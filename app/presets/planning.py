@@ -14,6 +14,7 @@ from app.xyte.client import XyteClient
 from app.xyte.schemas.commands import CommandSend
 
 MOST_COMMANDS = 500
+NOT_NEEDED = ("did not need it", "was so already")
 
 
 @dataclass
@@ -138,9 +139,9 @@ def unmet(condition: Mapping[str, Mapping[str, Any]], state: Mapping[str, Any]) 
     """Why a device in this state need not be told; nothing if it should be."""
     when, unless = condition.get("when", {}), condition.get("unless", {})
     if when and not all(is_value(state, name, wanted) for name, wanted in when.items()):
-        return "did not need it"
+        return NOT_NEEDED[0]
     if unless and all(is_value(state, name, wanted) for name, wanted in unless.items()):
-        return "was so already"
+        return NOT_NEEDED[1]
     return None
 
 
@@ -165,13 +166,15 @@ TOLD = 3
 
 def sentence(steps: Sequence[PresetStep]) -> str:
     """What became of the steps, in our words alone."""
+    so_already = sum(step.state == "skipped" and step.reason in NOT_NEEDED for step in steps)
     skipped = sum(step.state == "skipped" for step in steps)
     done = sum(step.state == "done" for step in steps)
     under_way = sum(step.state in ("waiting", "running") for step in steps)
     total = len(steps) - skipped
     parts = [f"{done} of {total} steps done" if total else "Nothing had to be done"]
     parts += [f"{under_way} to come"] if under_way else []
-    parts += [f"{skipped} skipped"] if skipped else []
+    parts += [f"{so_already} were so already"] if so_already else []
+    parts += [f"{skipped - so_already} do not apply here"] if skipped > so_already else []
     wrong = [step for step in steps if step.state in ("failed", "unknown")]
     parts += [f"the {called(step)} {step.reason or 'failed'}" for step in wrong[:TOLD]]
     parts += [f"{len(wrong) - TOLD} more went wrong"] if len(wrong) > TOLD else []
@@ -186,7 +189,7 @@ def outlook(plan: Plan) -> str:
     skipped = len(plan.steps) - len(plan.waiting)
     stages = len({step.stage for step in plan.waiting})
     told = f"{len(plan.waiting)} steps in {stages} stages" if plan.waiting else "There is nothing to do"
-    return told + (f"; {skipped} skipped" if skipped else "") + ". Nothing was sent."
+    return told + (f"; {skipped} do not apply here" if skipped else "") + ". Nothing was sent."
 
 
 def called(step: PresetStep) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 import orjson
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.presets.models import PresetStep, StepState
 from app.rooms.kinds import KIND_PATTERN
@@ -18,6 +18,7 @@ LONGEST = 64 * 1024
 MOST_STEPS = 200
 
 PresetName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$", description="From list_presets.")]
+InRoom = Annotated[str, Field(min_length=1, max_length=300)]
 RunId = Annotated[UUID, Field(description="From start_meeting_room_preset or run_preset.")]
 StepNumber = Annotated[int, Field(ge=1, le=10_000, description="As the run's table numbers them.")]
 WaitSeconds = Annotated[float, Field(ge=0, le=50, description="Wait so long for the end, telling of each step.")]
@@ -95,11 +96,15 @@ class Document(Sent):
 class PresetSave(Sent):
     """The preset as YAML, or its stages."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"yaml": "stages:\n  - steps:\n      - {kind: projector, command: power_on}\n"}}
+    )
+
     yaml: str | None = Field(default=None, min_length=1, description="The whole preset as YAML or JSON text, ≤ 64 KiB.")
     title: Text | None = None
     description: str | None = Field(default=None, max_length=1_000)
-    stages: list[Stage] | None = Field(
-        default=None, min_length=1, max_length=MOST_STEPS, description="Each with steps: one selector and a command."
+    stages: list[JsonObject] | None = Field(
+        default=None, min_length=1, max_length=MOST_STEPS, description="As get_preset shows them."
     )
     note: Text | None = Field(default=None, description="Why it was changed.")
     based_on: int | None = Field(
@@ -172,22 +177,28 @@ class Difference(BaseModel):
 
 
 class RollBack(Sent):
+    model_config = ConfigDict(json_schema_extra={"example": {"version": 1}})
+
     version: int = Field(ge=0, le=1_000_000, description="It becomes the latest again, as a version of its own.")
 
 
 class PlanQuery(Sent):
-    room: RoomName | None = None
+    room: InRoom | None = Field(default=None, description="Id, path or name.")
 
 
 class RoomRun(TaskOptions):
     """Which preset for which room."""
 
+    model_config = ConfigDict(json_schema_extra={"example": {"room": "Board Room", "preset": "presentation"}})
+
     room: RoomName
-    preset: PresetName = Field(default="default")
+    preset: PresetName = "default"
     wait_seconds: WaitSeconds = 20
 
 
 class RoomShutdown(TaskOptions):
+    model_config = ConfigDict(json_schema_extra={"example": {"room": "Board Room"}})
+
     room: RoomName
     wait_seconds: WaitSeconds = 20
 
@@ -195,12 +206,16 @@ class RoomShutdown(TaskOptions):
 class PresetRunStart(TaskOptions):
     """Which preset, and for which room."""
 
+    model_config = ConfigDict(json_schema_extra={"example": {"preset": "presentation", "room": "Board Room"}})
+
     preset: PresetName
-    room: RoomName | None = Field(default=None, description="Not needed where every step names its device by id.")
+    room: InRoom | None = Field(default=None, description="Not needed where every step names its device by id.")
     wait_seconds: WaitSeconds = 20
 
 
 class StepRerun(Sent):
+    model_config = ConfigDict(json_schema_extra={"example": {"wait_seconds": 20}})
+
     wait_seconds: WaitSeconds = 20
 
 

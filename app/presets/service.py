@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.auth import Caller, client_of, tenant_of
 from app.errors import IdempotencyConflict, InvalidInput, NotFound, NothingToDo, TooManyTasks, VersionConflict
 from app.presets import repository
-from app.presets.documents import document_of
+from app.presets.documents import checked, document_of
 from app.presets.models import PresetStep, PresetVersion
 from app.presets.planning import Plan, expand, outlook, sentence
 from app.presets.schemas import (
@@ -119,9 +119,7 @@ async def save(resources: Resources, caller: Caller, name: str, asked: PresetSav
     if asked.yaml is not None:
         document = document_of(asked.yaml)
     else:
-        document = Document.model_validate(
-            {"title": asked.title, "description": asked.description, "stages": asked.stages}
-        )
+        document = checked({"title": asked.title, "description": asked.description, "stages": asked.stages})
     return await add(resources, caller, name, document, asked.note, based_on=asked.based_on)
 
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.rooms.fleet import Device, Space
 from app.rooms.kinds import KIND_PATTERN, Kind, Rule
@@ -12,9 +12,7 @@ from app.xyte.schemas.shapes import JsonObject, Paging, Sent
 RoomName = Annotated[
     str, Field(min_length=1, max_length=300, description="Id, path or name; the beginnings of its words will do.")
 ]
-KindName = Annotated[str, Field(pattern=KIND_PATTERN, description="projector, display, camera, …")]
 Health = Literal["online", "offline", "error", "warning"]
-DEVICE_COLUMNS = ("id", "name", "kind", "status", "last_seen_at")
 
 
 class Room(BaseModel):
@@ -86,9 +84,9 @@ class DeviceQuery(Paging):
     """All that are given must hold."""
 
     query: str | None = Field(default=None, min_length=1, max_length=200, description="Name, in part or nearly right.")
-    kind: KindName | None = None
+    kind: str | None = Field(default=None, pattern=KIND_PATTERN, description="projector, display, camera, …")
     model: str | None = Field(default=None, min_length=1, max_length=200, description="Part of the model's name.")
-    room: RoomName | None = None
+    room: str | None = Field(default=None, min_length=1, max_length=300, description="Only in this room.")
     status: Health | None = None
     serial: str | None = Field(default=None, min_length=1, max_length=200, description="Part of it.")
     explain: bool = Field(default=False, description="Say why each is of its kind.")
@@ -180,8 +178,12 @@ class Complaint(WhichRoom):
 class Control(Sent):
     """A command for the one device that is meant."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"device": "projector", "room": "Board Room", "command": "power_on"}}
+    )
+
     device: str = Field(min_length=1, max_length=200, description="Id, serial, name, or its kind in the room.")
-    room: RoomName | None = None
+    room: str | None = Field(default=None, min_length=1, max_length=300, description="Only in this room.")
     command: str = Field(min_length=1, max_length=200, description="Command of its model, such as power_on.")
     extra_params: JsonObject = Field(default_factory=dict[str, Any], description="Values by the command's fields.")
     wait_seconds: float = Field(default=10, ge=0, le=50, description="Wait so long for its end.")
@@ -203,6 +205,10 @@ class KindTable(BaseModel):
 
 
 class KindRules(Sent):
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"rules": [{"kind": "display", "field": "model", "words": "laser wall"}]}}
+    )
+
     rules: list[Rule] = Field(max_length=100, description="Asked in this order, before the table.")
 
 

@@ -1,8 +1,5 @@
 """Runs from start to end."""
 
-import httpx
-import pytest
-
 from tests.presets.conftest import Stage
 
 
