@@ -15,6 +15,7 @@ from app.xyte.schemas.commands import CommandSend
 
 MOST_COMMANDS = 500
 NOT_NEEDED = ("did not need it", "was so already")
+NOT_THERE = ("is not in the room", "is not there", "has no such command")
 
 
 @dataclass
@@ -107,7 +108,7 @@ def missing(plan: Plan, step: Step, stage: int, path: str) -> None:
     if step.must:
         plan.mistakes.append({"path": path, "message": told})
     else:
-        plan.add(step, stage, None, state="skipped", reason="is not in the room" if step.kind else "is not there")
+        plan.add(step, stage, None, state="skipped", reason=NOT_THERE[0] if step.kind else NOT_THERE[1])
 
 
 async def place_command(xyte: XyteClient, plan: Plan, step: Step, stage: int, device: Device, path: str) -> None:
@@ -125,7 +126,7 @@ async def place_command(xyte: XyteClient, plan: Plan, step: Step, stage: int, de
     if step.must:
         plan.mistakes.append({"path": path, "message": refusals[0].detail})
     else:
-        plan.add(step, stage, device, state="skipped", reason="has no such command")
+        plan.add(step, stage, device, state="skipped", reason=NOT_THERE[2])
 
 
 def body_for(choice: Choice, commands: list[Entry]) -> dict[str, Any]:
@@ -175,9 +176,12 @@ def sentence(steps: Sequence[PresetStep]) -> str:
     parts += [f"{under_way} to come"] if under_way else []
     parts += [f"{so_already} were so already"] if so_already else []
     parts += [f"{skipped - so_already} do not apply here"] if skipped > so_already else []
-    wrong = [step for step in steps if step.state in ("failed", "unknown")]
-    parts += [f"the {called(step)} {step.reason or 'failed'}" for step in wrong[:TOLD]]
-    parts += [f"{len(wrong) - TOLD} more went wrong"] if len(wrong) > TOLD else []
+    wrong = [
+        f"the {called(step)} {step.reason or 'failed'}" for step in steps if step.state in ("failed", "unknown")
+    ]
+    different = list(dict.fromkeys(wrong))
+    parts += different[:TOLD] if len(different) > 1 or len(wrong) <= 2 else [f"{different[0]} ({len(wrong)} steps)"]
+    parts += ["and more went wrong"] if len(different) > TOLD else []
     for state, words in (("cancelled", "cancelled"), ("not_run", "not run")):
         count = sum(step.state == state for step in steps)
         parts += [f"{count} {words}"] if count else []

@@ -1,4 +1,4 @@
-"""All reads and writes of presets and their runs. Each names the tenant; only a worker's look for what is due is over all."""
+"""All reads and writes of presets and their runs. Only the look for what is due is over all tenants."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime

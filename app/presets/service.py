@@ -5,7 +5,7 @@ import difflib
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
@@ -17,8 +17,8 @@ from app.auth import Caller, client_of, tenant_of
 from app.errors import IdempotencyConflict, InvalidInput, NotFound, NothingToDo, TooManyTasks, VersionConflict
 from app.presets import repository
 from app.presets.documents import checked, document_of
-from app.presets.models import PresetStep, PresetVersion
-from app.presets.planning import Plan, expand, outlook, sentence
+from app.presets.models import OPEN, PresetStep, PresetVersion
+from app.presets.planning import NOT_THERE, Plan, expand, outlook, sentence
 from app.presets.schemas import (
     Difference,
     DiffQuery,
@@ -323,7 +323,7 @@ async def status(resources: Resources, tenant: str, run_id: UUID) -> PresetRun:
     async with tasks.as_tenant(resources, tenant) as db:
         task, steps = await found(db, tenant, run_id)
     summary = sentence(steps)
-    if task.state == "outcome_unknown" and any(step.state in ("waiting", "running") for step in steps):
+    if task.state == "outcome_unknown" and any(step.state in OPEN for step in steps):
         summary = f"{task.note} {summary}"  # a restored backup ended it
     return PresetRun.of(task, steps, summary)
 
@@ -357,14 +357,15 @@ async def watch(resources: Resources, tenant: str, run_id: UUID, seconds: float,
 
 async def tell(run: PresetRun, told: set[int], report: Report) -> None:
     """Report the steps that have ended since the last time, in the order in which they did."""
+    concerned = [step for step in run.steps if step.reason not in NOT_THERE]
     if not told:
-        await report(0, len(run.steps), run.summary)
+        await report(0, len(concerned), run.summary)
         told.add(0)
-    ended = [step for step in run.steps if step.state not in ("waiting", "running") and step.number not in told]
-    for step in sorted(ended, key=lambda step: (step.ended_at is not None, step.ended_at or 0, step.number)):
+    ended = [step for step in concerned if step.state not in OPEN and step.number not in told]
+    for step in sorted(ended, key=lambda step: (step.ended_at or datetime.now(UTC), step.number)):
         told.add(step.number)
         reason = f" ({step.reason})" if step.reason else ""
-        await report(len(told) - 1, len(run.steps), f"{step.step}: {step.state}{reason}")
+        await report(len(told) - 1, len(concerned), f"{step.step}: {step.state}{reason}")
 
 
 async def rerun(
