@@ -71,9 +71,7 @@ class Guide:
         self.say(f"  {plan['summary']}")
 
         self.say("\n3. Do it, and watch.")
-        run = await self.call(
-            "start_meeting_room_preset", live=True, room=ROOM, preset="presentation", wait_seconds=50
-        )
+        run = await self.call("start_meeting_room_preset", live=True, room=ROOM, preset="presentation", wait_seconds=50)
         self.say(f"  {run['summary']}")
         status = await self.call("get_room_status", room=ROOM)
         self.say(f"  {status['summary']}")
@@ -84,9 +82,7 @@ class Guide:
         await self._until(camera["id"], "offline")
 
         self.say("\n5. The next meeting is a video call.")
-        run = await self.call(
-            "start_meeting_room_preset", live=True, room=ROOM, preset="video_call", wait_seconds=50
-        )
+        run = await self.call("start_meeting_room_preset", live=True, room=ROOM, preset="video_call", wait_seconds=50)
         self.say(f"  {run['summary']}")
         diagnosis = await self.call("diagnose_av_issue", room=ROOM, issue="The others cannot see us in the call.")
         self.say(f"  {diagnosis['summary']}")
@@ -102,9 +98,7 @@ class Guide:
         for step in run["steps"]:
             if step["state"] == "failed":
                 arguments = {"run_id": run["id"], "number": step["number"], "wait_seconds": 50}
-                again = await self.call(
-                    "run_operation", operation="rerun_preset_step", arguments=arguments
-                )
+                again = await self.call("run_operation", operation="rerun_preset_step", arguments=arguments)
                 self.table(again)
                 self.say(f"  {again['summary']}")
 

@@ -24,7 +24,6 @@ from app.rooms.fleet import Device
 from app.rooms.kinds import Kind
 from app.seal import Binding
 from app.tasks import repository as tasks
-from app.tasks.crashes import reach
 from app.tasks.ledger import Ledger
 from app.tasks.models import FINAL, Task, new_id
 from app.tasks.outcomes import is_idempotent
@@ -239,7 +238,6 @@ async def record(resources: Resources, db: AsyncSession, run: Task, step: Preset
     await tasks.add(db, run.tenant, [row], {task_id: secret}, kept_until)
     if resources.settings.tasks_wakeup == "poll":
         await tasks.notify(db)
-    reach(resources.settings, "step_before_commit")
 
 
 # ── Ending ───────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -176,9 +176,7 @@ def sentence(steps: Sequence[PresetStep]) -> str:
     parts += [f"{under_way} to come"] if under_way else []
     parts += [f"{so_already} were so already"] if so_already else []
     parts += [f"{skipped - so_already} do not apply here"] if skipped > so_already else []
-    wrong = [
-        f"the {called(step)} {step.reason or 'failed'}" for step in steps if step.state in ("failed", "unknown")
-    ]
+    wrong = [f"the {called(step)} {step.reason or 'failed'}" for step in steps if step.state in ("failed", "unknown")]
     different = list(dict.fromkeys(wrong))
     parts += different[:TOLD] if len(different) > 1 or len(wrong) <= 2 else [f"{different[0]} ({len(wrong)} steps)"]
     parts += ["and more went wrong"] if len(different) > TOLD else []

@@ -18,7 +18,6 @@ Step = Literal[
     "before_reconcile",
     "before_follow",
     "after_follow",
-    "step_before_commit",
 ]
 STEPS: tuple[Step, ...] = get_args(Step)
 
