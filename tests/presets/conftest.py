@@ -16,8 +16,6 @@ from app.tasks.dispatcher import Dispatcher
 from app.tasks.ledger import Ledger
 from tests.world import Simulator
 
-FINAL = {"done", "error", "cancelled", "expired", "outcome_unknown"}
-
 
 @dataclass
 class Stage:
@@ -59,11 +57,12 @@ class Stage:
 
     async def finish(self, run: dict[str, Any], turns: int = 60) -> dict[str, Any]:
         """The run when it has ended."""
-        for _ in range(turns):
-            if (latest := await self.look(run))["final"]:
-                return latest
+        latest = await self.look(run)
+        while not latest["final"] and (turns := turns - 1):
             await self.turn()
-        raise AssertionError(f"it has not ended: {latest}")
+            latest = await self.look(run)
+        assert latest["final"], latest
+        return latest
 
     async def change(self, assignment: str) -> None:
         async with self.resources.engine.begin() as db:
