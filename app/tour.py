@@ -5,7 +5,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Generator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -45,10 +45,10 @@ class Guide:
             raise StackError(f"{tool} failed: {getattr(result.content[0], 'text', '')}")
         return result.structured_content
 
-    async def _hear(self, done: float, total: float | None, message: str | None) -> None:
+    async def _hear(self, progress: float, total: float | None, message: str | None) -> None:
         width = 20
-        filled = round(width * done / total) if total else 0
-        self.say(f"  {'█' * filled}{'░' * (width - filled)} {done:3.0f}/{total or 0:.0f}  {message or ''}")
+        filled = round(width * progress / total) if total else 0
+        self.say(f"  {'█' * filled}{'░' * (width - filled)} {progress:3.0f}/{total or 0:.0f}  {message or ''}")
 
     def table(self, run: dict[str, Any]) -> None:
         for step in run["steps"]:
@@ -141,7 +141,7 @@ def running() -> Generator[dict[str, object]]:
 
 
 @asynccontextmanager
-async def guide(facts: dict[str, object]) -> Any:
+async def guide(facts: dict[str, object]) -> AsyncGenerator[Guide]:
     """A guide with a client of its own."""
     headers = {"X-XYTE-API-KEY": str(facts["organization_key"])}
     async with (

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from app.errors import InvalidInput
 from app.presets.models import PresetStep, StepState
@@ -130,7 +130,7 @@ async def place_command(xyte: XyteClient, plan: Plan, step: Step, stage: int, de
 
 
 def body_for(choice: Choice, commands: list[Entry]) -> dict[str, Any]:
-    return body_of(CommandSend(name=choice.command, extra_params=choice.params), commands)
+    return body_of(CommandSend.model_validate({"name": choice.command, "extra_params": choice.params}), commands)
 
 
 # ── Conditions ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -150,7 +150,7 @@ def is_value(state: Mapping[str, Any], name: str, wanted: Any) -> bool:
     """Whether a state's value is the wanted one, or one of those wanted; 1, 1.0 and "1" are the same."""
     if name not in state:
         return False
-    several: list[Any] = wanted if isinstance(wanted, list) else [wanted]
+    several: list[Any] = cast("list[Any]", wanted) if isinstance(wanted, list) else [wanted]
     return any(comparable(state[name]) == comparable(one) for one in several)
 
 

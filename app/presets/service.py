@@ -176,8 +176,8 @@ async def versions(resources: Resources, tenant: str, name: str) -> PresetVersio
 async def difference(resources: Resources, tenant: str, name: str, asked: DiffQuery) -> Difference:
     before = await kept(resources, tenant, name, asked.before)
     after = await kept(resources, tenant, name, asked.after)
-    texts = [yaml.safe_dump(one.document.plain(), sort_keys=False).splitlines() for one in (before, after)]
-    lines = list(difflib.unified_diff(*texts, lineterm="", n=2))[2:]
+    old, new = (yaml.safe_dump(one.document.plain(), sort_keys=False).splitlines() for one in (before, after))
+    lines = list(difflib.unified_diff(old, new, lineterm="", n=2))[2:]
     return Difference(before=before.version, after=after.version, lines=lines)
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ from app.rooms.fleet import Device
 from app.rooms.names import words_of
 from app.rooms.schemas import Cause, Complaint, Diagnosis, Fact, NextOperation
 from app.rooms.service import Look, first_page, is_on, kinds_of, look_at
+from app.xyte.capabilities import mapping
 
 PICTURE = frozenset({"projector", "display", "screen", "switcher", "player", "codec", "computer"})
 SOUND = frozenset({"audio", "speaker", "microphone", "codec", "display"})
@@ -64,8 +65,12 @@ async def diagnose(resources: Resources, caller: Caller, complaint: Complaint) -
     look = await look_at(resources, caller, complaint.room)
     case = Case(look, topic_of(complaint.issue))
     failed = await failed_commands(resources, caller, case)
-    for rule in (silence, errors, incidents, lambda one: refusals(one, failed), settings, changes):
-        rule(case)
+    silence(case)
+    errors(case)
+    incidents(case)
+    refusals(case, failed)
+    settings(case)
+    changes(case)
     conclude(case)
     return Diagnosis(
         room=look.room,
@@ -194,22 +199,20 @@ def changes(case: Case) -> None:
 
 
 def changes_in(look: Look) -> Iterator[Fact]:
+    """Each state of a device beside the one before it, newest first."""
     devices = {device.id: device for device in look.devices}
-    later: dict[str, dict[str, Any]] = {}
+    later: dict[str, tuple[Any, Mapping[str, Any]]] = {}
     for row in look.histories:
-        device_id, state = str(row.get("device_id")), row.get("state")
-        if device_id not in devices or not isinstance(state, dict):
+        device = devices.get(str(row.get("device_id")))
+        if device is None:
             continue
-        after, before = later.get(device_id), state
-        if after is not None:
-            found = {
-                key: [before.get(key), after["state"].get(key)]
-                for key in sorted({*before, *after["state"]} - RESTLESS)
-                if before.get(key) != after["state"].get(key)
-            }
-            if found:
-                yield fact_of("change", devices[device_id], "Its state changed.", after.get("created_at"), found)
-        later[device_id] = row
+        before = mapping(row.get("state"))
+        at, after = later.get(device.id, (None, before))
+        names = sorted({*before, *after} - RESTLESS)
+        found = {name: [before.get(name), after.get(name)] for name in names if before.get(name) != after.get(name)}
+        if found:
+            yield fact_of("change", device, "Its state changed.", at, found)
+        later[device.id] = row.get("created_at"), before
 
 
 def conclude(case: Case) -> None:

@@ -192,7 +192,7 @@ def named(query: str, spaces: Sequence[Space]) -> list[Space]:
         lambda space: begun(words, words_of(space.name)),
         lambda space: begun(words, words_of(space.path)),
     )
-    return next((hits for reading in readings if (hits := [space for space in spaces if reading(space)])), [])
+    return first_hits(spaces, readings)
 
 
 def devices_named(query: str, devices: Sequence[Device]) -> list[Device]:
@@ -206,7 +206,15 @@ def devices_named(query: str, devices: Sequence[Device]) -> list[Device]:
         lambda device: begun(words, words_of(device.name)),
         lambda device: begun(words, words_of(f"{device.name} {device.path} {device.model}")),
     )
-    return next((hits for reading in readings if (hits := [one for one in devices if reading(one)])), [])
+    return first_hits(devices, readings)
+
+
+def first_hits(things: Sequence[Named], readings: Iterable[Callable[[Named], bool]]) -> list[Named]:
+    """What the first reading finds that finds anything."""
+    for reading in readings:
+        if hits := [thing for thing in things if reading(thing)]:
+            return hits
+    return []
 
 
 def candidates(things: Iterable[Named]) -> list[dict[str, Any]]:
