@@ -136,9 +136,18 @@ class ForeignOrigin(Problem):
 
 
 class NotFound(Problem):
+    """`nearest` are the things whose names look most like the one that was asked for."""
+
     status = 404
     title = "Not found"
     error = "not_found"
+
+    def __init__(self, detail: str, nearest: Sequence[Mapping[str, Any]] = ()) -> None:
+        super().__init__(detail)
+        self.nearest = [dict(thing) for thing in nearest]
+
+    def facts(self) -> dict[str, Any]:
+        return {"nearest": self.nearest} if self.nearest else {}
 
 
 class MethodNotAllowed(Problem):

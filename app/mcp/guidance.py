@@ -138,6 +138,8 @@ def instructions_for(offer: Offer) -> str:
             "has queued the command; get_device_commands shows its end. After a time-out look there before sending "
             "again: a second call is a second command."
         )
+    if "start_meeting_room_preset" in offer.listed:
+        lines.append("start_meeting_room_preset and shutdown_meeting_room take a room by its name.")
     if "send_command_async" in offer.listed:
         lines.append("send_command_async follows a command to its end; get_task_status tells the state.")
     if "run_operation" in offer.listed:

@@ -34,6 +34,7 @@ logger = logging.getLogger("app.presets")
 LEASE_S = 20.0
 LOOK_EVERY_S = 0.25
 SIDE_BY_SIDE = 5
+RUNS_AT_ONCE = 4
 AGAIN_S = 2.0
 
 Key = str | Problem
@@ -44,7 +45,13 @@ async def advance(ledger: Ledger) -> None:
     async with ledger.session() as db:
         runs = await repository.claim(db, lease_s=LEASE_S)
         keys = await tasks.keys_of(db, ledger.resources, runs) if runs else {}
-    for outcome in await asyncio.gather(*(one(ledger, run, keys[run.id]) for run in runs), return_exceptions=True):
+    room = asyncio.Semaphore(RUNS_AT_ONCE)
+
+    async def look(run: Task) -> None:
+        async with room:
+            await one(ledger, run, keys[run.id])
+
+    for outcome in await asyncio.gather(*map(look, runs), return_exceptions=True):
         if isinstance(outcome, AWAY):
             logger.warning("PostgreSQL is away", extra={"failure": type(outcome).__name__})
         elif isinstance(outcome, BaseException):
@@ -106,8 +113,9 @@ async def settle_one(db: AsyncSession, run: Task, step: PresetStep, task: Task, 
         if values["state"] == "failed" and step.attempt < step.tries and task.state == "error":
             values = {"state": "waiting", "ready_at": now + timedelta(seconds=AGAIN_S)}
         return await repository.change(db, run, [step.number], "running", **values)
-    assert step.started_at is not None
-    late = (now - step.started_at).total_seconds() / step.timeout_s
+    if task.state == "queued" or task.dispatch_started_at is None:
+        return False
+    late = (now - task.dispatch_started_at).total_seconds() / step.timeout_s
     if late > 1 and not task.cancel_requested:
         await repository.withdraw(db, run, task.id)
     if late > 2:
@@ -127,9 +135,8 @@ def end_of_step(step: PresetStep, task: Task) -> dict[str, Any]:
     if task.state == "expired":
         return ended | {"state": "not_run", "reason": "was not reached before the deadline"}
     if task.state == "cancelled":
-        assert step.started_at is not None
-        assert task.ended_at is not None
-        late = (task.ended_at - step.started_at).total_seconds() > step.timeout_s
+        sent_at, ended_at = task.dispatch_started_at, task.ended_at
+        late = sent_at and ended_at and (ended_at - sent_at).total_seconds() > step.timeout_s
         taken_back = {"state": "failed", "reason": "did not carry it out in time, so it was taken back"}
         return ended | (taken_back if late else {"state": "cancelled"})
     error = (task.problem or {}).get("error")

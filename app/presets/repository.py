@@ -155,11 +155,6 @@ async def withdraw(db: AsyncSession, run: Task, task_id: UUID) -> None:
         .where(*own, Task.state.in_(("dispatching", "running")), Task.cancel_requested.is_(False))
         .values(cancel_requested=True, follow_at=func.now())
     )
-    await db.execute(
-        update(Task)
-        .where(*own, Task.state == "queued")
-        .values(state="cancelled", cancel_requested=True, note="It could not be sent in time.")
-    )
 
 
 async def end(db: AsyncSession, run: Task, values: Mapping[str, Any]) -> bool:

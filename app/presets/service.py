@@ -110,8 +110,7 @@ def chosen(rows: Sequence[PresetVersion], name: str, version: int | None, names:
     if version is not None and rows:
         raise NotFound(f"There is no version {version}. The versions kept: {rows[-1].version} to {rows[0].version}.")
     near = alike(name, sorted(names | set(shipped())), lambda one: (one, one), 3)
-    hint = f" Nearest: {', '.join(near)}." if near else ""
-    raise NotFound(f"No preset {name}.{hint} list_presets lists them.")
+    raise NotFound("There is no such preset. list_presets lists those there are.", [{"name": one} for one in near])
 
 
 async def save(resources: Resources, caller: Caller, name: str, asked: PresetSave) -> PresetDetails:

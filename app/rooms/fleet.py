@@ -1,5 +1,6 @@
 """The spaces and devices that a key can see, and how one of them is found by what a person calls it."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -105,7 +106,8 @@ class Fleet:
 
     @classmethod
     async def seen_by(cls, xyte: XyteClient, rules: Sequence[Rule]) -> "Fleet":
-        return cls(await xyte.whole("spaces"), await xyte.whole("devices"), rules)
+        spaces, devices = await asyncio.gather(xyte.whole("spaces"), xyte.whole("devices"))
+        return cls(spaces, devices, rules)
 
     @cached_property
     def spaces(self) -> list[Space]:
@@ -148,8 +150,8 @@ class Fleet:
         if inside:
             raise Ambiguous("That is not one room, but a place with several. Take one of them.", candidates(inside))
         near = alike(query, self.rooms, lambda room: (room.name, room.path), NEAREST)
-        hint = f" Nearest: {', '.join(f'{room.path} ({room.id})' for room in near)}." if near else ""
-        raise NotFound(f"No room is called so.{hint} find_rooms lists those there are.")
+        hint = " See nearest." if near else ""
+        raise NotFound(f"No room is called so.{hint} find_rooms finds those there are.", candidates(near))
 
     def one_device(self, query: str, room: Space | None, kind: str | None = None) -> Device:
         """The one device that is meant: by id, serial, name, kind, or the beginnings of its words."""
@@ -161,8 +163,8 @@ class Fleet:
         if hits:
             raise Ambiguous("Several devices are called so. Take one by its id, or name the room.", candidates(hits))
         near = alike(query, there, lambda device: (device.name, device.path or ""), NEAREST)
-        hint = f" Nearest: {', '.join(f'{device.name} ({device.id})' for device in near)}." if near else ""
-        raise NotFound(f"No device is called so{' in this room' if room else ''}.{hint} find_devices lists them.")
+        place, hint = " in this room" if room else "", " See nearest." if near else ""
+        raise NotFound(f"No device is called so{place}.{hint} find_devices finds those there are.", candidates(near))
 
 
 def under(space_id: int, children: Mapping[Any, Sequence[int]]) -> frozenset[int]:

@@ -9,6 +9,7 @@ import unicodedata
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from math import ceil
 from typing import Any, Generic, Literal, Protocol, Self, TypeVar, cast, get_args
 from urllib.parse import quote, unquote, urlencode, urlsplit
@@ -34,7 +35,7 @@ from app.errors import (
 )
 from app.telemetry import UPSTREAM_REQUESTS, UPSTREAM_SECONDS
 from app.xyte.breaker import Breaker
-from app.xyte.memory import Memory
+from app.xyte.memory import LISTS_REMEMBERED, Memory
 from app.xyte.schemas.shapes import Page
 
 Scope = Literal["organization", "partner", "device"]
@@ -126,6 +127,7 @@ class Cloud:
     breakers: dict[str, Breaker] = field(default_factory=dict[str, Breaker])
     refused: dict[tuple[str, Scope], float] = field(default_factory=dict[tuple[str, Scope], float])
     memory: Memory = field(default_factory=Memory)
+    lists: Memory = field(default_factory=partial(Memory, LISTS_REMEMBERED))
 
     def breaker_of(self, host: str) -> Breaker:
         """One for each host: a failing entry host says nothing about the hub."""
@@ -214,7 +216,7 @@ class XyteClient:
                     return found
             raise UpstreamTooLarge(f"Xyte lists more than {WHOLE_PAGES * 100} {path[0]}: too many to look through.")
 
-        return await self._cloud.memory.fresh(place, believed_for_s, read)
+        return await self._cloud.lists.fresh(place, believed_for_s, read)
 
     async def post(self, _shape: type[Shape], *path: str | int, body: Any = None) -> Answer[Shape]:
         return await self._ask("POST", path, body=body)

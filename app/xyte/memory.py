@@ -8,12 +8,14 @@ from typing import Any
 
 BELIEVED_FOR_S = 300.0
 REMEMBERED = 1_000
+LISTS_REMEMBERED = 50
 
 
 class Memory:
     """The latest answers, each under the key that may see it; the oldest one gives way."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = REMEMBERED) -> None:
+        self._most = most
         self._kept: OrderedDict[tuple[str | int, ...], tuple[float, Any]] = OrderedDict()
         self._under_way: dict[tuple[str | int, ...], asyncio.Task[Any]] = {}
 
@@ -38,10 +40,16 @@ class Memory:
         finally:
             del self._under_way[place]
         self.keep(place, value)
+        self._forget()
         return value
+
+    def _forget(self) -> None:
+        """Let go of what is too old to be believed; the oldest stand first."""
+        while self._kept and time.monotonic() - next(iter(self._kept.values()))[0] > BELIEVED_FOR_S:
+            self._kept.popitem(last=False)
 
     def keep(self, place: tuple[str | int, ...], value: Any) -> None:
         self._kept[place] = time.monotonic(), value
         self._kept.move_to_end(place)
-        if len(self._kept) > REMEMBERED:
+        if len(self._kept) > self._most:
             self._kept.popitem(last=False)

@@ -142,7 +142,7 @@ async def test_what_takes_too_long_is_taken_back(stage: Stage) -> None:
     await stage.simulator.admin("POST", f"devices/{projector['id']}", {"plugged": False})
     await stage.dispatcher.take_on()
     await stage.dispatcher.settled()
-    await stage.change("preset_steps SET started_at = now() - interval '6 s' WHERE state = 'running'")
+    await stage.change("tasks SET dispatch_started_at = now() - interval '6 s' WHERE kind = 'command'")
 
     ended = await stage.finish(run)
 
@@ -154,13 +154,16 @@ async def test_a_run_does_not_wait_for_ever(stage: Stage) -> None:
     await stage.save("stuck", ON, LIGHT)
     run = await stage.start("board", "stuck")
     await jobs.advance(stage.ledger)
-    await stage.change("tasks SET run_after = now() + interval '1 day' WHERE kind = 'command'")
-    await stage.change("preset_steps SET started_at = now() - interval '1 hour' WHERE state = 'running'")
+    await stage.change(
+        "tasks SET state = 'dispatching', fence = id_fence.n, lease_until = now() + interval '1 day',"
+        " dispatch_started_at = now() - interval '1 hour' FROM (SELECT nextval('task_fence') AS n) id_fence"
+        " WHERE kind = 'command'"
+    )
 
     ended = await stage.finish(run)
 
-    assert {step["state"] for step in ended["steps"]} <= {"unknown", "failed"}
-    assert ended["final"]
+    assert {step["state"] for step in ended["steps"]} == {"unknown"}
+    assert ended["state"] == "outcome_unknown"
 
 
 async def test_after_the_deadline_nothing_more_is_sent(stage: Stage) -> None:

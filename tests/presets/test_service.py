@@ -105,7 +105,7 @@ async def test_an_unknown_preset_names_the_nearest(client: httpx.AsyncClient) ->
     answer = await client.get("/v1/presets/presentatoin/plan", params={"room": "board"})
 
     assert answer.status_code == 404
-    assert "presentation" in answer.json()["detail"]
+    assert answer.json()["nearest"][0] == {"name": "presentation"}
 
 
 async def test_saving_can_be_tried(stage: Stage) -> None:
