@@ -194,7 +194,9 @@ async def test_an_empty_room_has_nothing_to_do(stage: Stage) -> None:
 
 
 async def test_a_second_start_is_harmless(stage: Stage) -> None:
+    await stage.finish(await stage.start("board", "shutdown"))
     await stage.finish(await stage.start("board"))
+    assert (await stage.device("Board Room Lighting Controller"))["state"]["power"] == "on"
     projector = (await stage.device("Board Room Projector"))["id"]
     before = await stage.sent(projector)
 

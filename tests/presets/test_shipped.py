@@ -51,3 +51,13 @@ async def test_each_brings_devices_into_its_state(stage: Stage, name: str, room:
     status = (await stage.client.get("/v1/rooms/status", params={"room": room})).json()
     for device in status["devices"].get(kind, []):
         assert device["state"][key] == value, device
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+async def test_each_is_settled_after_once(stage: Stage, name: str) -> None:
+    for before in ("shutdown", name):
+        await stage.finish(await stage.start("seine", before))
+
+    second = await stage.finish(await stage.start("seine", name))
+
+    assert second["summary"].startswith("Nothing had to be done"), second["summary"]
