@@ -86,6 +86,7 @@ async def judge(ours: Stage, run: PresetRun, devices: int, *, finished: bool) ->
     verdict.states = dict(Counter(step.state for step in run.steps))
     verdict.twice = sum(len(statuses) > 1 for statuses in seen.values())
     verdict.unknown = verdict.states.get("unknown", 0)
+    verdict.unknown_but_sent = sum(step.state == "unknown" and str(step.device_id) in seen for step in run.steps)
     verdict.more["run"] = run.state
     verdict.more["summary"] = run.summary
     for step in run.steps:
