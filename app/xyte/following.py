@@ -8,7 +8,7 @@ import orjson
 from app.errors import UpstreamProblem
 from app.progress import Report
 from app.xyte.client import Answer, XyteClient
-from app.xyte.schemas.commands import Command, CommandFilter
+from app.xyte.schemas.commands import Command
 
 STAGES = {"scheduled": 0, "pending": 1, "in_progress": 2, "done": 3, "failed": 3, "aborted": 3}
 END = 3
@@ -42,7 +42,7 @@ async def watched(
 async def look(xyte: XyteClient, device_id: str, latest: Answer[Command]) -> Answer[Command]:
     """The command as the device's list shows it now, or as it was if it does not."""
     try:
-        page = await xyte.page(Command, "devices", device_id, "commands", query=CommandFilter(per_page=100))
+        page = await xyte.page(Command, "devices", device_id, "commands", query={"per_page": 100})
     except UpstreamProblem:
         return latest
     rows: list[Any] = page.value["items"]
