@@ -27,9 +27,9 @@ OURS_FOR_THEIRS: dict[str, tuple[set[str], set[str]]] = {
     "device.file-dumps.appendDumpFile": ({"content", "encoding"}, {"<raw bytes>"}),
 }
 IMPLIED = {
-    "organization.commands.sendCommand": {"wait_seconds"},
-    "partner.devices.getCommands": {"page"},
-}  # says the catalogue of its pages
+    "partner.devices.getCommands": {"page"},  # says the catalogue of its pages
+    "organization.commands.sendCommand": {"wait_seconds"},  # ours: waits for its end
+}
 SEEN: dict[str, set[str]] = {  # in answers, though not among the entity's fields
     "DeviceState": {"device_id"},
     "StateRecord": {"device_id"},
