@@ -1,6 +1,7 @@
 """Which tools a request sees: chosen by header, path and query, within what the operator allows."""
 
 import difflib
+import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -58,6 +59,7 @@ class Selection:
 
 
 NOTHING_ASKED = Selection()
+BYTES_PER_TOKEN = 4.3
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,19 @@ class Offer:
     read_only: bool
     as_json: dict[str, bytes] = field(default_factory=dict[str, bytes], compare=False)
     """Its list as sent, by era of the protocol."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a list of tools costs a model to read."""
+
+    tools: int
+    bytes: int
+
+    @property
+    def tokens(self) -> int:
+        """About how many tokens, counted for the tokenizer o200k."""
+        return round(self.bytes / BYTES_PER_TOKEN)
 
 
 class Catalogue:
@@ -101,6 +116,12 @@ class Catalogue:
             for toolset in sorted(bound)
         }
         self.default = tuple(name for name in DEFAULT_TOOLS if name in self.tools)
+        self.costs = {
+            toolset: Cost(len(names), size_of(self.tools[name] for name in names))
+            for toolset, names in ({DEFAULT: self.default, ALL: tuple(self.tools)} | self.toolsets).items()
+        }
+        dumped = [self.tools[name].model_dump(by_alias=True, exclude_none=True, mode="json") for name in self.tools]
+        self.digest = hashlib.sha256(orjson.dumps(dumped, option=orjson.OPT_SORT_KEYS)).hexdigest()
         self._read_only = read_only
         self.offer = lru_cache(maxsize=256)(self._offer)
 
