@@ -138,9 +138,8 @@ async def whoami(
 @router.get("/toolsets", summary="List toolsets", openapi_extra=READ)
 async def list_toolsets(catalogue: Tools) -> Toolsets:
     """The groups of tools that a connection may choose, with what each costs a model to read."""
-    names = {"default": catalogue.default, "all": tuple(catalogue.tools)} | catalogue.toolsets
     items = [
-        Toolset(name=name, tools=list(names[name]), bytes=cost.bytes, tokens=cost.tokens)
+        Toolset(name=name, tools=list(catalogue.groups[name]), bytes=cost.bytes, tokens=cost.tokens)
         for name, cost in catalogue.costs.items()
     ]
     return Toolsets(items=items, version=__version__, sha256=catalogue.digest)

@@ -17,6 +17,8 @@ from app.mcp.operations import Operation
 ALL = "all"
 DEFAULT = "default"
 OFF_UNLESS_NAMED = frozenset({"device"})
+NOT_AMONG_ALL = frozenset({"partner_devices", "partner_organizations", "partner_tickets"})
+"""For a partner's key, which names them; all is what an organization's key can do."""
 
 DEFAULT_TOOLS = (
     "whoami",
@@ -115,10 +117,13 @@ class Catalogue:
             toolset: tuple(name for name in self.tools if self.operations[name].toolset == toolset)
             for toolset in sorted(bound)
         }
-        self.default = tuple(name for name in DEFAULT_TOOLS if name in self.tools)
+        self.groups: dict[str, tuple[str, ...]] = {
+            DEFAULT: tuple(name for name in DEFAULT_TOOLS if name in self.tools),
+            ALL: tuple(name for name in self.tools if is_among_all(self.operations[name])),
+        } | self.toolsets
         self.costs = {
             toolset: Cost(len(names), size_of(self.tools[name] for name in names))
-            for toolset, names in ({DEFAULT: self.default, ALL: tuple(self.tools)} | self.toolsets).items()
+            for toolset, names in self.groups.items()
         }
         dumped = [self.tools[name].model_dump(by_alias=True, exclude_none=True, mode="json") for name in self.tools]
         self.digest = hashlib.sha256(orjson.dumps(dumped, option=orjson.OPT_SORT_KEYS)).hexdigest()
@@ -133,7 +138,7 @@ class Catalogue:
         return named | (known - OFF_UNLESS_NAMED if ALL in toolsets else set())
 
     def _offer(self, selection: Selection) -> Offer:
-        self._check(selection.toolsets, [*self.toolsets, ALL, DEFAULT], "toolset")
+        self._check(selection.toolsets, list(self.groups), "toolset")
         self._check((*selection.tools, *selection.excluded), list(self.tools), "tool")
         read_only = self._read_only or selection.read_only
         reachable = frozenset(
@@ -155,8 +160,7 @@ class Catalogue:
         wanted: dict[str, None] = {}
         toolsets = selection.toolsets or (() if selection.tools else (DEFAULT,))
         for toolset in toolsets:
-            names = self.default if toolset == DEFAULT else self.tools if toolset == ALL else self.toolsets[toolset]
-            wanted |= dict.fromkeys(names)
+            wanted |= dict.fromkeys(self.groups[toolset])
         return list(wanted | dict.fromkeys(selection.tools))
 
     def _check(self, named: Iterable[str], valid: list[str], kind: str) -> None:
@@ -166,6 +170,11 @@ class Catalogue:
                 raise InvalidSelection(
                     f"There is no {kind} {name!r}.", sorted(near if kind == "tool" and near else valid)
                 )
+
+
+def is_among_all(operation: Operation) -> bool:
+    """Whether `all` lists it; what it leaves out its own toolset lists, and run_operation runs."""
+    return not operation.unlisted and operation.toolset not in NOT_AMONG_ALL
 
 
 def size_of(tools: Iterable[Tool]) -> int:

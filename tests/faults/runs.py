@@ -21,6 +21,7 @@ from app.tasks import service
 from app.tasks.crashes import STEPS, Step
 from app.tasks.models import FINAL
 from app.tasks.schemas import CommandSubmit
+from tests.faults.presets import preset
 from tests.faults.stage import Stage, Verdict, eventually, is_alive, stage
 
 Harm = Callable[[Stage], Coroutine[Any, Any, None]]
@@ -416,6 +417,7 @@ RUNS: dict[str, Run] = {
     "postgres": lambda: kills(2_000, 20, harm=postgres_restarted),
     "poll": lambda: kills(2_000, 20, wakeup="poll"),
     "crash-points": crash_points,
+    "preset": preset,
     "zombies": zombies,
     "same-key": same_key,
     "web-kills": web_kills,
