@@ -7,7 +7,7 @@ import re
 import time
 import unicodedata
 import zlib
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from math import ceil
@@ -128,6 +128,25 @@ class Cloud:
     refused: dict[tuple[str, Scope], float] = field(default_factory=dict[tuple[str, Scope], float])
     memory: Memory = field(default_factory=Memory)
     lists: Memory = field(default_factory=partial(Memory, LISTS_REMEMBERED))
+    under_way: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
+
+    async def unbroken(self, work: Coroutine[Any, Any, Shape]) -> Shape:
+        """Do it to its end, even if the one who waits for it is cancelled."""
+        doing = asyncio.create_task(work)
+        self.under_way.add(doing)
+        doing.add_done_callback(self._ended)
+        return await asyncio.shield(doing)
+
+    def _ended(self, doing: asyncio.Task[Any]) -> None:
+        self.under_way.discard(doing)
+        if not doing.cancelled():
+            doing.exception()  # so that asyncio does not miss whoever would have looked at it
+
+    async def close(self) -> None:
+        """Let what is under way end, then hang up."""
+        if self.under_way:
+            await asyncio.wait(self.under_way)
+        await self.transport.aclose()
 
     def breaker_of(self, host: str) -> Breaker:
         """One for each host: a failing entry host says nothing about the hub."""
@@ -239,6 +258,13 @@ class XyteClient:
         if self._dry_run and method != "GET":
             raise Planned(method, urlsplit(url).path, f"{len(body)} bytes" if isinstance(body, bytes) else body)
         self._cloud.check_refusal(self._fingerprint, self._scope)
+        if method == "GET":
+            return await self._exchange(method, url, None, path)
+        # whoever asked for a change may go away, but what is on its way is not torn off: half sent is the worst
+        return await self._cloud.unbroken(self._exchange(method, url, body, path))
+
+    async def _exchange(self, method: str, url: str, body: Any, path: tuple[str | int, ...]) -> Answer[Any]:
+        """A request and its answer within the deadline, measured."""
         started = time.perf_counter()
         outcome = "error"
         try:
