@@ -129,7 +129,7 @@ def instructions_for(offer: Offer) -> str:
     """How to use what is offered, in few words; told once, so tools need not repeat it."""
     lines = ["A fleet of AV and IoT devices in the Xyte cloud, seen with the caller's own Xyte key."]
     if "whoami" in offer.listed:
-        lines.append("whoami tells the organization, the limits left and the toolsets.")
+        lines.append("Call whoami first: it tells the organization, the limits and the toolsets.")
     if "list_devices" in offer.listed:
         lines.append("list_devices gives device ids; get_device shows a device's live state.")
     if "send_command" in offer.listed:
