@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import orjson
+from mcp.shared.inbound import validate_mcp_param_headers
 from mcp_types import ClientCapabilities, Implementation, InitializeRequestParams
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from pydantic import BaseModel, ValidationError
@@ -16,6 +17,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from app.mcp import confirmation
+from app.mcp.guidance import HEADERS
 from app.mcp.selection import Offer
 from app.mcp.server import GatewayMCP
 
@@ -48,7 +50,7 @@ class FastLane:
         if method == "tools/list" and params.keys() <= PLAIN_LIST:
             return self._listed(scope, era, message["id"])
         if method == "tools/call" and params.keys() <= PLAIN_CALL:
-            return await self._called(scope, era, message["id"], params)
+            return await self._called(scope, headers, era, message["id"], params)
         return None
 
     def _listed(self, scope: Scope, era: str, identity: Any) -> Response:
@@ -57,17 +59,27 @@ class FastLane:
             offer.as_json[era] = orjson.dumps(self._gateway.listed(offer, era))[1:-1]
         return self._response(identity, offer.as_json[era], era)
 
-    async def _called(self, scope: Scope, era: str, identity: Any, params: Mapping[str, Any]) -> Response | None:
+    async def _called(
+        self, scope: Scope, headers: Headers, era: str, identity: Any, params: Mapping[str, Any]
+    ) -> Response | None:
         operation = self._gateway.catalogue.operations.get(params.get("name", ""))
         arguments = params.get("arguments", {})
         if operation is None or not isinstance(arguments, dict):
             return None
         if operation.effect in confirmation.CONFIRMED or "wait_seconds" in arguments:
             return None
+        if era == "modern" and not self._repeats(headers, operation.name, cast("dict[str, Any]", arguments)):
+            return None
         call = self._gateway.call(
             HTTPConnection(scope), operation.name, cast("dict[str, Any]", arguments), era, confirmation.unasked
         )
         return self._response(identity, (await call).as_json(), era)
+
+    def _repeats(self, headers: Headers, name: str, arguments: dict[str, Any]) -> bool:
+        """Whether the headers say of the arguments what they have to."""
+        if name not in HEADERS and not any(header.startswith("mcp-param-") for header in headers):
+            return True
+        return validate_mcp_param_headers(self._gateway.catalogue.tools[name].input_schema, arguments, headers) is None
 
     def _response(self, identity: Any, members: bytes, era: str) -> Response:
         start = b'{"jsonrpc":"2.0","id":' + orjson.dumps(identity) + b',"result":{'
@@ -88,7 +100,6 @@ def era_of(headers: Headers, message: Mapping[str, Any]) -> str | None:
         and len(headers.getlist("mcp-protocol-version")) == 1
         and headers.getlist("mcp-method") == [message.get("method")]
         and headers.getlist("mcp-name") == ([params["name"]] if "name" in params else [])
-        and not any(name.startswith("mcp-param-") for name in headers)
         and meta.get(META + "protocolVersion") == MODERN
         and is_valid(ClientCapabilities, meta.get(META + "clientCapabilities"))
         and (META + "clientInfo" not in meta or is_valid(Implementation, meta[META + "clientInfo"]))

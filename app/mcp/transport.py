@@ -66,6 +66,7 @@ class McpEndpoint:
             yield
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["headers"] = [(name, value.strip(b" \t")) for name, value in scope["headers"]]
         headers = MutableHeaders(scope=scope)
         try:
             await self._admit(scope, headers)
