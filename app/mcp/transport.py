@@ -34,7 +34,7 @@ VERSION_META = "io.modelcontextprotocol/protocolVersion"
 
 Admit = Callable[[Scope, Headers], Awaitable[None]]
 """Lets a request in, or raises a problem; leaves the caller in the request's state."""
-Quick = Callable[[Scope, Headers, Mapping[str, Any]], Awaitable[Response | None]]
+Quick = Callable[[Scope, Receive, Headers, Mapping[str, Any]], Awaitable[Response | None]]
 """Answers what needs no SDK."""
 
 
@@ -70,7 +70,7 @@ class McpEndpoint:
         headers = MutableHeaders(scope=scope)
         try:
             await self._admit(scope, headers)
-            response = await self._answer(scope, headers)
+            response = await self._answer(scope, receive, headers)
         except Problem as problem:
             response = as_jsonrpc(scope, problem)
         if response is not None:
@@ -80,7 +80,7 @@ class McpEndpoint:
         headers["accept"] = "application/json, text/event-stream"
         await manager.handle_request(scope, receive, send)
 
-    async def _answer(self, scope: Scope, headers: Headers) -> Response | None:
+    async def _answer(self, scope: Scope, receive: Receive, headers: Headers) -> Response | None:
         """What can be said without the SDK."""
         try:
             message: Any = orjson.loads(scope["state"].get("body", b""))
@@ -88,7 +88,7 @@ class McpEndpoint:
             return error(400, -32700, "The body is not JSON.")
         if refusal := refused(message, headers):
             return refusal
-        return await self._quick(scope, headers, message)
+        return await self._quick(scope, receive, headers, message)
 
 
 class Admission:

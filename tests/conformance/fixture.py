@@ -37,6 +37,8 @@ from mcp_types import (
     ListResourceTemplatesResult,
     ListRootsRequest,
     ListToolsResult,
+    LoggingMessageNotification,
+    LoggingMessageNotificationParams,
     PaginatedRequestParams,
     Prompt,
     PromptArgument,
@@ -175,7 +177,8 @@ async def multiple_content_types(_context: Context, _params: Params) -> Answer:
 @tool("Writes to the log as it goes.")
 async def tool_with_logging(context: Context, _params: Params) -> Answer:
     for words in ("Tool execution started", "Tool processing data", "Tool execution completed"):
-        await context.session.send_log_message("info", words, related_request_id=context.request_id)  # pyright: ignore[reportDeprecated]
+        said_so = LoggingMessageNotification(params=LoggingMessageNotificationParams(level="info", data=words))
+        await context.session.send_notification(said_so, related_request_id=context.request_id)
         await asyncio.sleep(0.05)
     return said("Tool with logging executed successfully")
 
@@ -429,7 +432,7 @@ async def admit(scope: Scope, headers: Headers) -> None:
     transport.check_http(scope, headers)
 
 
-async def nothing_quick(_scope: Scope, _headers: Headers, _message: Mapping[str, Any]) -> Response | None:
+async def nothing_quick(*_: Any) -> Response | None:
     return None
 
 
