@@ -13,7 +13,6 @@ from app.xyte.memory import Memory
 
 MOST_VALUES = 100
 MOST_PAGES = 5
-BELIEVED_FOR_S = 30.0
 
 Ask = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any] | None]]
 """Calls an operation for the caller; nothing if it refuses."""
@@ -48,19 +47,22 @@ Row = tuple[str, str]
 
 
 class Completions:
-    """Remembers each caller's lists for half a minute, since a person types faster than that."""
+    """Each caller's lists are remembered for a while under the fingerprint of the key."""
 
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
-        self._memory = Memory(BELIEVED_FOR_S)
 
-    async def complete(self, params: CompleteRequestParams, offer: Offer, fingerprint: str, ask: Ask) -> CompleteResult:
+    async def complete(
+        self, params: CompleteRequestParams, offer: Offer, fingerprint: str, memory: Memory, ask: Ask
+    ) -> CompleteResult:
         """The values that fit what was typed; none for what there is not."""
-        values = await self._values(params, offer, fingerprint, ask)
+        values = await self._values(params, offer, fingerprint, memory, ask)
         shown = Completion(values=values[:MOST_VALUES], total=len(values), has_more=len(values) > MOST_VALUES)
         return CompleteResult(completion=shown)
 
-    async def _values(self, params: CompleteRequestParams, offer: Offer, fingerprint: str, ask: Ask) -> list[str]:
+    async def _values(
+        self, params: CompleteRequestParams, offer: Offer, fingerprint: str, memory: Memory, ask: Ask
+    ) -> list[str]:
         argument, typed = params.argument.name, params.argument.value.casefold()
         if argument not in known(params):
             return []
@@ -70,12 +72,12 @@ class Completions:
         if source is None or source.operation not in offer.reachable:
             return []
         place = (fingerprint, source.operation, source.value)
-        rows: list[Row] | None = self._memory.recall(place)
+        rows: list[Row] | None = memory.recall(place)
         if rows is None:
             rows = await listed(source, ask)
             if rows is None:
                 return []
-            self._memory.keep(place, rows)
+            memory.keep(place, rows)
         fitting = [value for value, words in rows if typed in words]
         fitting.sort(key=lambda value: not value.casefold().startswith(typed))
         return list(dict.fromkeys(fitting))

@@ -203,8 +203,10 @@ class GatewayMCP(FastApiMCP):
         async def ask(operation: str, arguments: dict[str, Any]) -> dict[str, Any] | None:
             return (await self._ask(context, operation, arguments)).content
 
-        fingerprint: str = request_of(context).scope["state"]["caller"].fingerprint
-        return await self._completions.complete(params, offer_of(context), fingerprint, ask)
+        request = request_of(context)
+        fingerprint: str = request.scope["state"]["caller"].fingerprint
+        memory = (await get_resources(request)).completions
+        return await self._completions.complete(params, offer_of(context), fingerprint, memory, ask)
 
     async def _listen(self, context: Context, params: SubscriptionsListenRequestParams) -> SubscriptionsListenResult:
         async def authorize(uri: str) -> tuple[Live, Mapping[str, str]] | None:
