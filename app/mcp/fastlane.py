@@ -80,7 +80,10 @@ class FastLane:
             HTTPConnection(scope), operation.name, cast("dict[str, Any]", arguments), era, confirmation.unasked
         )
         outcome = await (unless_gone(call, receive) if operation.effect == "read" else call)
-        return Response(status_code=499) if outcome is None else self._response(identity, outcome.as_json(), era)
+        if outcome is None:  # nobody hears it
+            scope["state"]["outcome"] = "Client Closed Request"
+            return Response(status_code=408)
+        return self._response(identity, outcome.as_json(), era)
 
     def _repeats(self, headers: Headers, name: str, arguments: dict[str, Any]) -> bool:
         """Whether the headers say of the arguments what they have to."""

@@ -178,12 +178,13 @@ async def multiple_content_types(_context: Context, _params: Params) -> Answer:
 async def tool_with_logging(context: Context, _params: Params) -> Answer:
     for words in ("Tool execution started", "Tool processing data", "Tool execution completed"):
         said_so = LoggingMessageNotification(params=LoggingMessageNotificationParams(level="info", data=words))
-        await context.session.send_notification(said_so, related_request_id=context.request_id)
+        if context.protocol_version < "2026":
+            await context.session.send_notification(said_so, related_request_id=context.request_id)
         await asyncio.sleep(0.05)
     return said("Tool with logging executed successfully")
 
 
-@tool("Writes to the log, if the client asked for it.")
+@tool("Writes to the log only where that was not given up.")
 async def logging_tool(context: Context, params: Params) -> Answer:
     return await tool_with_logging(context, params)
 
