@@ -1,7 +1,7 @@
 """A stream tells of changes of what its key may read, from whichever replica they come, and of nothing else."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
@@ -56,7 +56,7 @@ class Stream:
 
 
 @asynccontextmanager
-async def listening(app: FastAPI, wanted: dict[str, Any], key: str = ORGANIZATION_KEYS[0]) -> AsyncIterator[Stream]:
+async def listening(app: FastAPI, wanted: dict[str, Any], key: str = ORGANIZATION_KEYS[0]) -> AsyncGenerator[Stream]:
     """A client that listens, until it hangs up."""
     stream = Stream()
     params = {"notifications": wanted, "_meta": META}
