@@ -104,6 +104,11 @@ def sdk(arguments: list[str]) -> NoReturn:
     become(python(), "-P", "-m", "tests.sdk", *arguments)
 
 
+def conformance(arguments: list[str]) -> NoReturn:
+    """Run the protocol's official suite against the endpoint's fixtures and the running service."""
+    become(python(), "-P", "-m", "tests.conformance", *arguments)
+
+
 def fuzz(arguments: list[str]) -> NoReturn:
     """Send 5,000 generated requests to the running service [--requests N] [--seconds N] [--seed N]."""
     become(python(), "-P", "-m", "tests.fuzz", *arguments)
@@ -145,6 +150,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "bench": bench,
     "faults": faults,
     "sdk": sdk,
+    "conformance": conformance,
     "fuzz": fuzz,
     "deploy-check": deploy_check,
     "lock": lock,

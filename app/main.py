@@ -110,7 +110,7 @@ def fixed_paths(app: FastAPI) -> dict[str, list[str]]:
 def mount_mcp(app: FastAPI) -> None:
     """The protocol's endpoint, which needs no router."""
     gateway = GatewayMCP(app)
-    app.state.mcp = transport.McpEndpoint(gateway)
+    app.state.mcp = transport.mounted(gateway)
     app.state.catalogue = gateway.catalogue
     app.add_middleware(transport.McpDoor, endpoint=app.state.mcp)
 

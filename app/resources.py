@@ -22,6 +22,10 @@ from app.gcra import Gcra
 from app.seal import Seal
 from app.settings import Settings
 from app.xyte.client import Cloud
+from app.xyte.memory import Memory
+
+COMPLETIONS_BELIEVED_FOR_S = 30.0
+"""A person types faster than that."""
 
 
 @dataclass
@@ -37,6 +41,7 @@ class Resources:
     seal: Seal
     tenants: dict[str, str] = field(default_factory=dict[str, str])
     resolved_at: dict[str, float] = field(default_factory=dict[str, float])
+    completions: Memory = field(default_factory=lambda: Memory(believed_for_s=COMPLETIONS_BELIEVED_FOR_S))
     sessions: async_sessionmaker[AsyncSession] = field(init=False)
 
     def __post_init__(self) -> None:

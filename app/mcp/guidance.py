@@ -21,6 +21,9 @@ PAGING: dict[str, Any] = {
 FLAG: dict[str, Any] = {"type": "boolean"}
 TEXT: dict[str, Any] = {"type": "string"}
 
+HEADERS = {"get_device": ("device_id", "Device-Id")}
+"""Arguments that clients repeat in a header `Mcp-Param-…` (x-mcp-header), so that a proxy can route by them."""
+
 CONFIRMED: frozenset[Effect] = frozenset({"destructive", "access"})
 """Effects that a person has to confirm."""
 
@@ -29,11 +32,15 @@ def described(tool: Tool, operation: Operation, output: dict[str, Any] | None) -
     """The tool that fastapi-mcp made of an operation, with everything a client may rely on."""
     summary = operation.route.summary or operation.name
     description = " ".join((operation.route.description or summary).split())
+    schema = closed(tool.input_schema, extras(operation, output))
+    if tool.name in HEADERS:
+        argument, header = HEADERS[tool.name]
+        schema["properties"][argument] |= {"x-mcp-header": header}
     return Tool(
         name=tool.name,
         title=summary,
         description=description[:DESCRIPTION_LIMIT],
-        input_schema=closed(tool.input_schema, extras(operation, output)),
+        input_schema=schema,
         output_schema=outline(output),
         annotations=hints(operation),
     )
@@ -129,7 +136,7 @@ def instructions_for(offer: Offer) -> str:
     """How to use what is offered, in few words; told once, so tools need not repeat it."""
     lines = ["A fleet of AV and IoT devices in the Xyte cloud, seen with the caller's own Xyte key."]
     if "whoami" in offer.listed:
-        lines.append("whoami tells the organization, the limits left and the toolsets.")
+        lines.append("Call whoami first: it tells the organization, the limits and the toolsets.")
     if "list_devices" in offer.listed:
         lines.append("list_devices gives device ids; get_device shows a device's live state.")
     if "send_command" in offer.listed:

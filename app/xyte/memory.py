@@ -14,15 +14,17 @@ LISTS_REMEMBERED = 50
 class Memory:
     """The latest answers, each under the key that may see it; the oldest one gives way."""
 
-    def __init__(self, most: int = REMEMBERED) -> None:
+    def __init__(self, most: int = REMEMBERED, believed_for_s: float = BELIEVED_FOR_S) -> None:
         self._most = most
+        self._believed_for_s = believed_for_s
         self._kept: OrderedDict[tuple[str | int, ...], tuple[float, Any]] = OrderedDict()
         self._under_way: dict[tuple[str | int, ...], asyncio.Task[Any]] = {}
 
-    def recall(self, place: tuple[str | int, ...], believed_for_s: float = BELIEVED_FOR_S) -> Any:
+    def recall(self, place: tuple[str | int, ...], believed_for_s: float | None = None) -> Any:
         """What was kept, or nothing when there is none or it is too old."""
         kept_at, value = self._kept.get(place, (float("-inf"), None))
-        return value if time.monotonic() - kept_at < believed_for_s else None
+        believed = self._believed_for_s if believed_for_s is None else believed_for_s
+        return value if time.monotonic() - kept_at < believed else None
 
     async def fresh(
         self, place: tuple[str | int, ...], believed_for_s: float, look: Callable[[], Awaitable[Any]]
@@ -45,7 +47,7 @@ class Memory:
 
     def _forget(self) -> None:
         """Let go of what is too old to be believed; the oldest stand first."""
-        while self._kept and time.monotonic() - next(iter(self._kept.values()))[0] > BELIEVED_FOR_S:
+        while self._kept and time.monotonic() - next(iter(self._kept.values()))[0] > self._believed_for_s:
             self._kept.popitem(last=False)
 
     def keep(self, place: tuple[str | int, ...], value: Any) -> None:

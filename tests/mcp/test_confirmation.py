@@ -1,7 +1,5 @@
 """Nothing is removed and no access changes without a person's word, in either era of the protocol."""
 
-import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -168,40 +166,24 @@ async def test_the_sdks_client_asks_its_person(app: FastAPI, resources: Resource
     assert await deletions(simulator) == 1
 
 
-@pytest.fixture
-async def other_replica(settings: Settings, resources: Resources) -> AsyncIterator[httpx.AsyncClient]:
-    """A second process of the same service, as far as one test can have one: another application."""
-    application = create_app(settings)
-    application.state.resources = resources
-    started, done = asyncio.Event(), asyncio.Event()
-
-    async def run() -> None:
-        async with application.state.mcp.running():
-            started.set()
-            await done.wait()
-
-    running = asyncio.create_task(run())
-    await started.wait()
-    headers = {"X-XYTE-API-KEY": ORGANIZATION_KEYS[0]}
-    transport = httpx.ASGITransport(app=application)
-    async with httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=headers) as client:
-        yield client
-    done.set()
-    await running
-
-
-async def test_what_one_replica_asks_another_hears_once(
-    client: httpx.AsyncClient, other_replica: httpx.AsyncClient, simulator: Simulator
+async def test_another_replica_takes_the_answer(
+    client: httpx.AsyncClient, simulator: Simulator, settings: Settings, resources: Resources
 ) -> None:
     device = await simulator.a_device()
     arguments = {"device_id": device["id"]}
-    state = (await modern(client, "delete_device", arguments))["result"]["requestState"]
-    response = {"confirmation": {"action": "accept", "content": {"confirm": device["id"]}}}
-    answer = {"requestState": state, "inputResponses": response}
+    other = create_app(settings)
+    other.state.resources = resources
+    transport = httpx.ASGITransport(app=other)
+    async with (
+        other.state.mcp.running(),
+        httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=client.headers) as there,
+    ):
+        state = (await modern(client, "delete_device", arguments))["result"]["requestState"]
+        response = {"confirmation": {"action": "accept", "content": {"confirm": device["id"]}}}
 
-    done = (await modern(other_replica, "delete_device", arguments, **answer))["result"]
-    again = (await modern(client, "delete_device", arguments, **answer))["result"]
+        done = await modern(there, "delete_device", arguments, requestState=state, inputResponses=response)
+        again = await modern(client, "delete_device", arguments, requestState=state, inputResponses=response)
 
-    assert not done.get("isError")
-    assert again["isError"]
+    assert not done["result"].get("isError")
+    assert "used already" in again["result"]["content"][0]["text"]
     assert await deletions(simulator) == 1
