@@ -90,6 +90,11 @@ async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
         yield
 
 
+def announce_end(app: FastAPI) -> None:
+    """From now on `/readyz` tells whoever sends requests here to send them to others."""
+    app.state.resources.leaving = True
+
+
 def include(app: FastAPI, prefix: str, *routers: APIRouter, tags: list[str | Enum] | None = None) -> None:
     """Routes behind key and limit. Side by side, since each router around another one costs every request."""
     for router in routers:

@@ -59,6 +59,11 @@ class Settings(BaseSettings):
     )
     body_limit_bytes: int = Field(default=1024 * 1024, gt=0, description="A longer request is refused with 413.")
     body_timeout_s: float = Field(default=10.0, gt=0, description="A request body has to arrive within this time.")
+    drain_s: float = Field(
+        default=5.0,
+        ge=0,
+        description="How long serve, told to end by SIGTERM, still takes requests while /readyz says 503.",
+    )
     json_depth: int = Field(default=32, gt=0, description="How deeply a request's JSON may be nested.")
 
     mcp_toolsets: Annotated[tuple[str, ...], NoDecode] = Field(
