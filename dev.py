@@ -115,7 +115,7 @@ def lock(_: list[str]) -> int:
     uv = shutil.which("uv") or fail("lock needs uv: pip install uv")
     command = [uv, "pip", "compile", "-q", "--universal", "--generate-hashes", "--no-annotate", "--no-header"]
     command += ["--no-emit-index-url", "--python-version", "3.11", "pyproject.toml", "-o"]
-    for extra in (["requirements.lock"], ["requirements-dev.lock", "--all-extras"]):
+    for extra in (["requirements.lock", "--extra", "traces"], ["requirements-dev.lock", "--all-extras"]):
         if code := subprocess.run([*command, *extra], cwd=PROJECT, check=False).returncode:
             return code
     return 0

@@ -251,4 +251,6 @@ def log_request(scope: Scope, status: int, seconds: float) -> None:
         "key_id": caller.key_id if caller else None,
         "outcome": state.get("outcome") or (HTTPStatus(status).phrase if status else "Client Closed Request"),
     }
+    if "trace_id" in state:
+        line["trace_id"] = state["trace_id"]
     logger.info("request", extra=line)
