@@ -87,8 +87,8 @@ class GatewayMCP(FastApiMCP):
             on_call_tool=self._call_tool,
         )
         boundary = RequestStateBoundary(confirmation.security(self.settings), default_audience="xyte")
-        self.server.middleware.append(masked)
-        self.server.middleware.append(boundary)
+        # Instead of the SDK's own traces, whose spans hold the ids of requests; ours are made around each request.
+        self.server.middleware = [masked, boundary]
 
     def _tools(self, operations: Mapping[str, Operation]) -> list[Tool]:
         document = without_problems(self.fastapi.openapi())

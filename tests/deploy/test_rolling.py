@@ -32,6 +32,6 @@ async def test_a_rolling_restart_loses_no_request(name: str, service: Service, t
         except MissingError as missing:
             pytest.skip(f"NOT RUN: {missing}")
 
-    assert set(callers.answers) == {"200"}, callers.answers
+    assert set(callers.answers) == {"200"}, f"{callers.answers}\n{(tmp_path / 'log').read_text()[-1000:]}"
     assert callers.answers["200"] > 200
     print(f"{name}: {callers.answers['200']} requests while both replicas were restarted, none failed")
