@@ -131,6 +131,11 @@ def audit(arguments: list[str]) -> NoReturn:
     become(python(), "-P", "-m", "tests.supply", "audit", *arguments)
 
 
+def dashboard(arguments: list[str]) -> NoReturn:
+    """Draw the dashboard from a stack to which things happen: dashboard FILE.png."""
+    become(python(), "-P", "-m", "tests.deploy.dashboard", *arguments)
+
+
 def lock(_: list[str]) -> int:
     """Write both lock files anew from pyproject.toml; needs uv."""
     uv = shutil.which("uv") or fail("lock needs uv: pip install uv")
@@ -166,6 +171,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "collections": collections,
     "sbom": sbom,
     "audit": audit,
+    "dashboard": dashboard,
     "lock": lock,
     "help": help_,
 }

@@ -174,7 +174,9 @@ class Settings(BaseSettings):
     def _upper(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
 
-    @field_validator("xyte_base_url", "xyte_entry_url", "xyte_device_hub_url", "public_url", "otel_exporter_otlp_endpoint")
+    @field_validator(
+        "xyte_base_url", "xyte_entry_url", "xyte_device_hub_url", "public_url", "otel_exporter_otlp_endpoint"
+    )
     @classmethod
     def _without_slash(cls, value: str) -> str:
         return value.rstrip("/")

@@ -71,7 +71,9 @@ def test_the_settings_are_those_there_are() -> None:
         README.write_text(before + settings() + after)
         return
 
-    assert TEXT[begin.end() : TEXT.index(END)] == settings(), "UPDATE_SNAPSHOTS=1 python3 dev.py test tests/test_readme.py"
+    assert TEXT[begin.end() : TEXT.index(END)] == settings(), (
+        "UPDATE_SNAPSHOTS=1 python3 dev.py test tests/test_readme.py"
+    )
 
 
 def test_every_setting_says_what_it_is() -> None:

@@ -41,7 +41,9 @@ class Collector:
         found: list[tuple[str, Span]] = []
         for body in self.sent:
             for part in ExportTraceServiceRequest.FromString(body).resource_spans:
-                service = next(pair.value.string_value for pair in part.resource.attributes if pair.key == "service.name")
+                service = next(
+                    pair.value.string_value for pair in part.resource.attributes if pair.key == "service.name"
+                )
                 found += [(service, span) for scope in part.scope_spans for span in scope.spans]
         return found
 
@@ -147,9 +149,7 @@ async def test_a_request_continues_its_callers_trace_and_xyte_gets_it(gateway: G
 
 
 @pytest.mark.parametrize("lane", ["plain", "through the SDK"])
-async def test_a_tool_call_continues_the_trace_in_its_meta(
-    gateway: Gateway, collector: Collector, lane: str
-) -> None:
+async def test_a_tool_call_continues_the_trace_in_its_meta(gateway: Gateway, collector: Collector, lane: str) -> None:
     unusual = {"com.example/unusual": 1} if lane == "through the SDK" else {}
 
     answer = await gateway.call("list_devices", PARENT | unusual)
@@ -267,7 +267,9 @@ async def test_health_is_not_traced(gateway: Gateway, collector: Collector) -> N
     assert not collector.spans()
 
 
-async def test_without_a_collector_nothing_is_added(app: FastAPI, client: httpx.AsyncClient, resources: Resources) -> None:
+async def test_without_a_collector_nothing_is_added(
+    app: FastAPI, client: httpx.AsyncClient, resources: Resources
+) -> None:
     await client.get("/v1/devices", headers=PARENT)
 
     assert resources.tracing is None
@@ -283,9 +285,7 @@ async def test_without_a_collector_a_traced_tool_call_takes_the_short_way(client
     assert not answer.json()["result"].get("isError")
 
 
-def test_traces_without_their_packages_are_a_clear_refusal(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_traces_without_their_packages_are_a_clear_refusal(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(_module: str) -> bool:
         return False
 

@@ -21,7 +21,9 @@ from app.mcp.server import GatewayMCP
 
 MODERN = "2026-07-28"
 META = "io.modelcontextprotocol/"
-PLAIN_META = frozenset({META + "protocolVersion", META + "clientCapabilities", META + "clientInfo", "progressToken"}) | {
+PLAIN_META = frozenset(
+    {META + "protocolVersion", META + "clientCapabilities", META + "clientInfo", "progressToken"}
+) | {
     "traceparent",
     "tracestate",
     "baggage",

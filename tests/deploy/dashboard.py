@@ -156,7 +156,9 @@ def draw(text: str, target: Path) -> None:
         file.write_text(text)
         size = f"--window-size={24 * CELL_W},{bottom * CELL_H}"
         command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}/profile", size]
-        subprocess.run([*command, f"--screenshot={target}", file.as_uri()], capture_output=True, check=True, timeout=120)
+        subprocess.run(
+            [*command, f"--screenshot={target}", file.as_uri()], capture_output=True, check=True, timeout=120
+        )
 
 
 async def make(target: Path) -> None:

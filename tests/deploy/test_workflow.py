@@ -36,6 +36,8 @@ def test_it_may_read_and_no_more_and_no_job_runs_forever() -> None:
 
 
 def test_every_python_that_is_supported_is_tested() -> None:
-    wanted = {f"{major}.{minor}" for major, minor in [(3, number) for number in range(dev.OLDEST[1], dev.NEWEST[1] + 1)]}
+    wanted = {
+        f"{major}.{minor}" for major, minor in [(3, number) for number in range(dev.OLDEST[1], dev.NEWEST[1] + 1)]
+    }
 
     assert set(jobs()["test"]["strategy"]["matrix"]["python"]) == wanted

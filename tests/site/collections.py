@@ -36,7 +36,10 @@ def postman(described: Described) -> dict[str, Any]:
     header = [("key", "X-XYTE-API-KEY"), ("value", "{{key}}"), ("in", "header")]
     return {
         "info": {"name": "Xyte gateway", "description": described.document["info"]["description"], "schema": POSTMAN},
-        "auth": {"type": "apikey", "apikey": [{"key": name, "value": value, "type": "string"} for name, value in header]},
+        "auth": {
+            "type": "apikey",
+            "apikey": [{"key": name, "value": value, "type": "string"} for name, value in header],
+        },
         "variable": [{"key": name, "value": value} for name, value in VARIABLES.items()],
         "item": folders,
     }
@@ -101,7 +104,9 @@ def bruno_request(described: Described, one: Operation, place: int) -> str:
     ways["auth"] = "none" if one.tag == WITHOUT_KEY else "inherit"
     parts = [block("meta", {"name": one.name, "type": "http", "seq": str(place)}), block(one.method.lower(), ways)]
     query = {
-        f"{'' if parameter.get('required') else '~'}{parameter['name']}": written(described.example(parameter["schema"]))
+        f"{'' if parameter.get('required') else '~'}{parameter['name']}": written(
+            described.example(parameter["schema"])
+        )
         for parameter in one.parameters("query")
     }
     if query:

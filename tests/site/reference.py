@@ -91,7 +91,12 @@ def tools(described: Described) -> str:
     toolsets: dict[str, list[str]] = {}
     for name in sorted(catalogue.tools):
         toolsets.setdefault(catalogue.operations[name].toolset, []).append(name)
-    parts = ["# Tools", "", "Made from the application. A star marks the tools that a client gets without a choice.", ""]
+    parts = [
+        "# Tools",
+        "",
+        "Made from the application. A star marks the tools that a client gets without a choice.",
+        "",
+    ]
     for toolset, names in sorted(toolsets.items()):
         parts += [f"## {toolset}", "", "| tool | does | arguments |", "|---|---|---|"]
         for name in names:

@@ -122,7 +122,12 @@ def test_what_a_page_asks_a_running_gateway_is_answered(page: Path, service: Ser
     ]
 
     done = subprocess.run(
-        ["bash", "-c", "\n".join([*begin, text])], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
+        ["bash", "-c", "\n".join([*begin, text])],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
 
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
