@@ -72,7 +72,9 @@ class Server(uvicorn.Server):
     async def _hear_out(self) -> None:
         """Wait for the first request of connections that are so new that it is still on its way."""
         until = time.monotonic() + FIRST_BYTES_S
-        while time.monotonic() < until and any(is_new(one) for one in self.server_state.connections):
+        while time.monotonic() < until and any(  # noqa: ASYNC110  uvicorn tells nobody
+            is_new(one) for one in self.server_state.connections
+        ):
             await asyncio.sleep(TICK_S / 10)
 
 

@@ -67,7 +67,7 @@ def collector() -> Generator[Collector]:
             self.send_header("content-length", "0")
             self.end_headers()
 
-        def log_message(self, format: str, *args: Any) -> None:
+        def log_message(self, *words: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -292,7 +292,7 @@ def test_traces_without_their_packages_are_a_clear_refusal(settings: Settings, m
     monkeypatch.setattr(settings_module, "importable", missing)
 
     with pytest.raises(ValidationError, match=r"xyte-gateway\[traces\]"):
-        Settings(**(settings.model_dump() | {"otel_exporter_otlp_endpoint": "http://127.0.0.1:4318/"}))
+        Settings.model_validate(settings.model_dump() | {"otel_exporter_otlp_endpoint": "http://127.0.0.1:4318/"})
 
 
 def test_a_module_of_a_package_that_is_not_there_is_not_there() -> None:

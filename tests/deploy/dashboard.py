@@ -131,7 +131,7 @@ def unit(name: str) -> Callable[[float], str]:
 
     def shown(value: float) -> str:
         if not math.isfinite(value):
-            return "–"
+            return "none"
         match name:
             case "percentunit":
                 return f"{value:.1%}"

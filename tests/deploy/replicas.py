@@ -107,7 +107,8 @@ async def proxy(name: str, folder: Path, upstreams: list[Replica]) -> AsyncGener
     port = free_port(0)
     command = PROXIES[name](folder, port, upstreams)
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | {"HOME": str(folder)})
+        environment = os.environ | {"HOME": str(folder)}
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)  # noqa: ASYNC220  it is quick
     url = f"http://127.0.0.1:{port}"
     try:
         async with asyncio.timeout(READY_WITHIN_S), httpx.AsyncClient() as client:

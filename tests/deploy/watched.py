@@ -59,7 +59,7 @@ class Watched:
     async def until(self, expression: str, within_s: float = 40.0) -> list[dict[str, Any]]:
         """The series of a query as soon as there are any."""
         async with asyncio.timeout(within_s):
-            while not (series := await self.ask(expression)):
+            while not (series := await self.ask(expression)):  # noqa: ASYNC110  Prometheus is asked, it does not tell
                 await asyncio.sleep(EVERY_S / 2)
         return series
 
@@ -116,7 +116,7 @@ async def prometheus(folder: Path, targets: Mapping[str, list[int]]) -> AsyncGen
     command = [binary, f"--config.file={folder / 'prometheus.yaml'}", f"--storage.tsdb.path={folder / 'data'}"]
     command += [f"--web.listen-address=127.0.0.1:{port}", "--log.level=error"]
     with (folder / "prometheus.log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
+        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)  # noqa: ASYNC220  it is quick
     url = f"http://127.0.0.1:{port}"
     try:
         async with asyncio.timeout(30), httpx.AsyncClient() as client:

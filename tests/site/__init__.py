@@ -1,1 +1,1 @@
-"""The documentation's site: pages from docs/, reference from the application itself, and collections for API clients."""
+"""The site: pages from docs/, reference from the application itself, and collections for API clients."""

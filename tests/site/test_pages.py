@@ -1,6 +1,7 @@
 """The pages say what is so: every command in them is run, or checked as far as it can be run here."""
 
 import functools
+import itertools
 import json
 import os
 import re
@@ -174,7 +175,7 @@ def with_docker(words: list[str]) -> None:
     document: dict[str, Any] = yaml.safe_load((PROJECT / "compose.yaml").read_text())
     profiles = {profile for service in document["services"].values() for profile in service.get("profiles", ())}
     assert words[1] == "compose"
-    for option, value in zip(words, words[1:], strict=False):
+    for option, value in itertools.pairwise(words):
         if option == "--profile":
             assert value in profiles
         if option == "--env-file":

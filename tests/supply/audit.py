@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 FINDINGS = (0, 1)
+OPTIONS = ("--disable-pip", "--require-hashes", "--format", "json", "--progress-spinner", "off")
 
 
 class NotRunError(Exception):
@@ -26,8 +27,7 @@ class Findings:
 def audit(lock: Path) -> Findings:
     """Ask for every package of the lock."""
     done = subprocess.run(
-        [sys.executable, "-m", "pip_audit", "-r", lock, "--disable-pip", "--require-hashes"]
-        + ["--format", "json", "--progress-spinner", "off"],
+        [sys.executable, "-m", "pip_audit", "-r", lock, *OPTIONS],
         capture_output=True,
         text=True,
         check=False,

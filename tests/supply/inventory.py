@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from cyclonedx.contrib.license.factories import LicenseFactory
@@ -18,6 +19,11 @@ from packageurl import PackageURL
 from packaging.requirements import Requirement
 
 from app import __version__
+
+# The library's decorators hide its constructors from a type checker.
+make_bom: Any = Bom
+make_component: Any = Component
+make_hash: Any = HashType
 
 PROJECT = Path(__file__).resolve().parents[2]
 LOCK = PROJECT / "requirements.lock"
@@ -92,7 +98,7 @@ def _packages(text: str) -> Iterator[Package]:
 def licence_of(name: str) -> str | None:
     """What the installed package says of itself: an expression, else classifiers, else words."""
     try:
-        said = metadata.metadata(name)
+        said: Any = metadata.metadata(name)
     except metadata.PackageNotFoundError:
         return None
     if expression := said.get("License-Expression"):
@@ -100,7 +106,7 @@ def licence_of(name: str) -> str | None:
     classifiers = [line.rpartition(" :: ")[2] for line in said.get_all("Classifier") or () if "License ::" in line]
     if known := [CLASSIFIERS[line] for line in classifiers if line in CLASSIFIERS]:
         return " AND ".join(known)
-    text = said.get("License") or "unknown"
+    text: str = said.get("License") or "unknown"
     if "Redistribution and use in source and binary forms" in text:
         return "BSD-3-Clause" if "Neither the name" in text else "BSD-2-Clause"
     words = text.splitlines()[0].strip()
@@ -110,8 +116,8 @@ def licence_of(name: str) -> str | None:
 def bill(found: list[Package], lock: Path = LOCK) -> str:
     """The software bill of materials; the same lock gives the same text."""
     licences = LicenseFactory()
-    bom = Bom(serial_number=UUID(bytes=hashlib.sha256(lock.read_bytes()).digest()[:16], version=4))
-    bom.metadata.component = Component(
+    bom = make_bom(serial_number=UUID(bytes=hashlib.sha256(lock.read_bytes()).digest()[:16], version=4))
+    bom.metadata.component = make_component(
         name="xyte-gateway",
         version=__version__,
         type=ComponentType.APPLICATION,
@@ -127,17 +133,17 @@ def bill(found: list[Package], lock: Path = LOCK) -> str:
     return json.dumps(document, indent=2, sort_keys=True) + "\n"
 
 
-def component(package: Package, licences: LicenseFactory) -> Component:
+def component(package: Package, licences: LicenseFactory) -> Any:
     """A package in the document's words. A universal lock has the hashes of every file of it."""
     url = PackageURL("pypi", name=package.name, version=package.version)
-    return Component(
+    return make_component(
         name=package.name,
         version=package.version,
         type=ComponentType.LIBRARY,
         purl=url,
         bom_ref=str(url),
         licenses=[licences.make_from_string(package.licence)] if package.licence else [],
-        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=digest) for digest in package.hashes],
+        hashes=[make_hash(alg=HashAlgorithm.SHA_256, content=digest) for digest in package.hashes],
     )
 
 
