@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision: str = "20261122_traces"
-down_revision: str | None = "20261122_tasks"
+down_revision: str | None = "20261122_presets"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 

@@ -32,7 +32,7 @@ CALLED = re.compile(r"\$URL(/v1/[^\"'?\s]*)")
 TOOL = re.compile(r'"method":"tools/call","params":\{"name":"(\w+)"')
 PARTLY = {"docker", "claude"}
 # Their operations may be missing in a version without these rooms; then their live blocks are skipped, and say so.
-AWAITED = {"rooms.md", "events.md"}
+AWAITED = {"events.md"}
 
 
 @dataclass(frozen=True)
