@@ -18,7 +18,7 @@ from starlette.types import Scope
 from app import __version__, auth, device, health, organization, pages, partner
 from app.dependencies import Admitted
 from app.errors import InvalidInput, MethodNotAllowed, NotFound, Problem, UnsupportedMediaType, invalid
-from app.guard import Guard
+from app.guard import Guard, route_of
 from app.mcp import router as operations
 from app.mcp import transport
 from app.mcp.server import GatewayMCP
@@ -30,6 +30,7 @@ from app.settings import Settings
 from app.tasks import router as tasks
 from app.tasks.replays import Replays
 from app.telemetry import configure_logging
+from app.tracing import Traces
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 PROBLEMS = documented(400, 401, 403, 404, 408, 409, 413, 415, 421, 422, 429, 500, 502, 503, 504)
@@ -69,6 +70,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_exception_handler(HTTPException, on_http_exception)
     mount_mcp(app)
     app.add_middleware(Replays)
+    if settings.otel_exporter_otlp_endpoint:
+        app.add_middleware(Traces, meta_in=transport.meta_in, name_of=span_name)
     app.add_middleware(Guard, settings=settings, render=render)
     if settings.cors_origins:
         app.add_middleware(
@@ -81,6 +84,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     return app
 
 
+def span_name(scope: Scope) -> str:
+    """What a request was, in words of which there are few."""
+    operation = scope["state"].get("operation")
+    return f"tools/call {operation}" if operation else f"{scope['method']} {route_of(scope) or scope['method']}"
+
+
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
     """Open what outlives a request; then take the start-up's objects out of the garbage collector's sight."""
@@ -90,6 +99,11 @@ async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
         gc.freeze()
         gc.set_threshold(10_000, 50, 50)
         yield
+
+
+def announce_end(app: FastAPI) -> None:
+    """From now on `/readyz` tells whoever sends requests here to send them to others."""
+    app.state.resources.leaving = True
 
 
 def include(app: FastAPI, prefix: str, *routers: APIRouter, tags: list[str | Enum] | None = None) -> None:

@@ -21,6 +21,7 @@ from app.doorbell import Doorbell
 from app.gcra import Gcra
 from app.seal import Seal
 from app.settings import Settings
+from app.tracing import TracedTransport, Tracing, open_tracing
 from app.xyte.client import Cloud
 from app.xyte.memory import Memory
 
@@ -42,6 +43,8 @@ class Resources:
     tenants: dict[str, str] = field(default_factory=dict[str, str])
     resolved_at: dict[str, float] = field(default_factory=dict[str, float])
     completions: Memory = field(default_factory=lambda: Memory(believed_for_s=COMPLETIONS_BELIEVED_FOR_S))
+    leaving: bool = False
+    tracing: Tracing | None = None
     sessions: async_sessionmaker[AsyncSession] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -58,11 +61,23 @@ async def open_resources(
     settings: Settings, *, transport: httpx.AsyncBaseTransport | None = None, for_worker: bool = False
 ) -> AsyncGenerator[Resources, None]:
     """Open them lazily connecting, and close them all; tests give the transport that leads to their cloud."""
+    async with open_tracing(settings, "xyte-worker" if for_worker else "xyte-gateway") as tracing:
+        inner = transport or open_transport(settings)
+        traced = TracedTransport(inner, tracing) if tracing else inner
+        async with _open(settings, traced, for_worker=for_worker) as resources:
+            resources.tracing = tracing
+            yield resources
+
+
+@asynccontextmanager
+async def _open(
+    settings: Settings, transport: httpx.AsyncBaseTransport, *, for_worker: bool
+) -> AsyncGenerator[Resources, None]:
     redis = open_redis(settings.redis_url)
     gcra = Gcra(redis, settings.replicas)
     tenants: dict[str, str] = {}
     cloud = Cloud(
-        transport=transport or open_transport(settings),
+        transport=transport,
         base_url=settings.xyte_base_url,
         entry_url=settings.xyte_entry_url,
         device_hub_url=settings.xyte_device_hub_url,

@@ -2,10 +2,19 @@
 
 import base64
 import binascii
+from importlib.util import find_spec
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretBytes, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+def importable(module: str) -> bool:
+    """Whether a module is there."""
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 class Settings(BaseSettings):
@@ -59,6 +68,11 @@ class Settings(BaseSettings):
     )
     body_limit_bytes: int = Field(default=1024 * 1024, gt=0, description="A longer request is refused with 413.")
     body_timeout_s: float = Field(default=10.0, gt=0, description="A request body has to arrive within this time.")
+    drain_s: float = Field(
+        default=5.0,
+        ge=0,
+        description="How long serve, told to end by SIGTERM, still takes requests while /readyz says 503.",
+    )
     json_depth: int = Field(default=32, gt=0, description="How deeply a request's JSON may be nested.")
 
     mcp_toolsets: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -109,6 +123,10 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="From which level on our own loggers write; libraries' do from WARNING on."
     )
+    otel_exporter_otlp_endpoint: str = Field(
+        default="",
+        description="Where traces go: an OpenTelemetry collector's OTLP over HTTP, such as http://127.0.0.1:4318.",
+    )
     public_url: str = Field(default="", description="Where callers reach this service; empty: what their request says.")
 
     @field_validator("allowed_hosts", "cors_origins", "mcp_toolsets", "mcp_exclude_tools", mode="before")
@@ -144,12 +162,21 @@ class Settings(BaseSettings):
             raise ValueError("CRASH_AT is for ENVIRONMENT=test alone")
         return self
 
+    @field_validator("otel_exporter_otlp_endpoint")
+    @classmethod
+    def _possible(cls, value: str) -> str:
+        if value and not all(map(importable, ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http"))):
+            raise ValueError("traces need the extra: pip install 'xyte-gateway[traces]'")
+        return value
+
     @field_validator("log_level", mode="before")
     @classmethod
     def _upper(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
 
-    @field_validator("xyte_base_url", "xyte_entry_url", "xyte_device_hub_url", "public_url")
+    @field_validator(
+        "xyte_base_url", "xyte_entry_url", "xyte_device_hub_url", "public_url", "otel_exporter_otlp_endpoint"
+    )
     @classmethod
     def _without_slash(cls, value: str) -> str:
         return value.rstrip("/")

@@ -120,7 +120,8 @@ class GatewayMCP(FastApiMCP):
             on_get_prompt=self._get_prompt,
             on_completion=self._complete,
         )
-        self.server.middleware.append(greeted)
+        # Instead of the SDK's own traces, whose spans hold the ids of requests; ours are made around each request.
+        self.server.middleware = [greeted]
 
     def _tools(self, operations: Mapping[str, Operation]) -> list[Tool]:
         document = without_problems(self.fastapi.openapi())
