@@ -17,3 +17,6 @@ DESTRUCTIVE: dict[str, Any] = {"x-effect": "destructive"}
 
 DEVICE: dict[str, Any] = {"x-toolset": "device"}
 """Beside the effect of a device's own operations, which MCP offers only when asked for by name."""
+
+NOT_A_TOOL: dict[str, Any] = {"x-tool": False}
+"""Beside the effect of an operation that has no end, such as a stream, which a tool cannot give."""

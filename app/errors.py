@@ -8,11 +8,13 @@ Problem
 ├── InvalidXyteKey            403  invalid_xyte_key
 ├── NotOffered                403  tool_not_offered
 ├── ForeignOrigin             403  foreign_origin
+├── WebhookRefused            403  webhook_refused
 ├── NotFound                  404  not_found
 ├── MethodNotAllowed          405  method_not_allowed
 ├── BodyTimeout               408  body_timeout
 ├── TaskEnded                 409  task_ended
 ├── RequestUnderWay           409  idempotency_in_progress
+├── LimitReached              409  limit_reached           of things that are kept until somebody deletes them
 ├── BodyTooLarge              413  body_too_large
 ├── UnsupportedMediaType      415  unsupported_media_type
 ├── UnknownHost               421  unknown_host
@@ -21,7 +23,8 @@ Problem
 ├── ConfirmationNeeded        428  confirmation_needed
 ├── RateLimited               429  rate_limit
 │   ├── DeviceBusy            429  device_rate_limit
-│   └── TooManyTasks          429  too_many_tasks
+│   ├── TooManyTasks          429  too_many_tasks
+│   └── TooManyReaders        429  too_many_readers
 ├── Unforeseen                500  internal_error
 ├── CredentialsUnavailable    500  credentials_unavailable in a task: its sealed key is gone
 ├── PartlyDone                500  partly_done             in a task: some of its children did not end well
@@ -132,6 +135,15 @@ class ForeignOrigin(Problem):
         super().__init__("Pages of this origin may not call the gateway. Its operator can allow it by CORS_ORIGINS.")
 
 
+class WebhookRefused(Problem):
+    status = 403
+    title = "Wrong webhook secret"
+    error = "webhook_refused"
+
+    def __init__(self) -> None:
+        super().__init__("The body's secret is missing or is not that of this address. Nothing was stored.")
+
+
 class NotFound(Problem):
     status = 404
     title = "Not found"
@@ -186,6 +198,12 @@ class RequestUnderWay(Problem):
     def __init__(self) -> None:
         detail = "A request with this Idempotency-Key is being carried out. Ask again in a moment for its answer."
         super().__init__(detail, headers={"Retry-After": "1"})
+
+
+class LimitReached(Problem):
+    status = 409
+    title = "As many as there may be"
+    error = "limit_reached"
 
 
 class BodyTooLarge(Problem):
@@ -273,6 +291,11 @@ class DeviceBusy(RateLimited):
 class TooManyTasks(RateLimited):
     title = "Too many unfinished tasks"
     error = "too_many_tasks"
+
+
+class TooManyReaders(RateLimited):
+    title = "Too many readers of events"
+    error = "too_many_readers"
 
 
 class Unforeseen(Problem):

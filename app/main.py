@@ -18,6 +18,7 @@ from starlette.types import Scope
 from app import __version__, auth, device, health, organization, pages, partner
 from app.dependencies import Admitted
 from app.errors import InvalidInput, MethodNotAllowed, NotFound, Problem, UnsupportedMediaType, invalid
+from app.events import router as events
 from app.guard import Guard
 from app.mcp import router as operations
 from app.mcp import transport
@@ -49,10 +50,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
     app.state.settings = settings
-    include(app, "/v1", *organization.routers, tasks.router, operations.router)
+    include(app, "/v1", *organization.routers, tasks.router, *events.routers, operations.router)
     include(app, "/v1/partner", *partner.routers)
     include(app, "/v1/device", *device.routers, tags=["Device API"])
     app.state.fixed_paths = fixed_paths(app)
+    app.include_router(events.inbox, responses=documented(403, 404, 413, 422, 429, 503))
     app.include_router(health.router)
     app.include_router(pages.router)
     describe(app, settings.public_url)

@@ -5,6 +5,7 @@ import hmac
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
 
 import aiohttp
 import httpx
@@ -24,6 +25,15 @@ from app.settings import Settings
 from app.xyte.client import Cloud
 
 
+class Belonging(Protocol):
+    """What one package keeps open for the life of a process."""
+
+    async def close(self) -> None: ...
+
+
+Kind = TypeVar("Kind", bound=Belonging)
+
+
 @dataclass
 class Resources:
     """Everything that outlives a request."""
@@ -37,6 +47,7 @@ class Resources:
     seal: Seal
     tenants: dict[str, str] = field(default_factory=dict[str, str])
     resolved_at: dict[str, float] = field(default_factory=dict[str, float])
+    belongings: dict[type[Belonging], Any] = field(default_factory=dict[type[Belonging], Any])
     sessions: async_sessionmaker[AsyncSession] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -46,6 +57,12 @@ class Resources:
     def fingerprint(self, key: str) -> str:
         """What stands for a key wherever one must be recognised: it cannot be turned back without the pepper."""
         return hmac.digest(self._pepper, key.encode(), hashlib.sha256).hex()
+
+    def the(self, kind: type[Kind]) -> Kind:
+        """The one of its kind in this process, made of these resources when it is first asked for."""
+        if kind not in self.belongings:
+            self.belongings[kind] = kind(self)  # pyright: ignore[reportCallIssue]  a protocol does not tell of __init__
+        return self.belongings[kind]
 
 
 @asynccontextmanager
@@ -68,9 +85,12 @@ async def open_resources(
     engine = open_engine(settings.database_url, for_worker=for_worker)
     doorbell = Doorbell(settings.redis_url, redis, through_arq=settings.tasks_wakeup == "arq")
     seal = Seal([key.get_secret_value() for key in settings.sealing_keys])
+    opened = Resources(settings, engine, redis, cloud, gcra, doorbell, seal, tenants)
     try:
-        yield Resources(settings, engine, redis, cloud, gcra, doorbell, seal, tenants)
+        yield opened
     finally:
+        for belonging in opened.belongings.values():
+            await belonging.close()
         await doorbell.close()
         await gcra.close()
         await cloud.transport.aclose()
