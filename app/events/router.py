@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, Query, Request
 
 from app.dependencies import Caller, Resources
-from app.effects import ACCESS, DESTRUCTIVE, NOT_A_TOOL, READ
+from app.effects import ACCESS, DESTRUCTIVE, NOT_A_TOOL, READ, UNLISTED
 from app.errors import InvalidInput
 from app.events import service
 from app.events.schemas import (
@@ -101,19 +101,19 @@ async def stream_events(
     return await EventStream.of(service.follow(resources, caller, filters, after))
 
 
-@webhooks.get("", summary="List webhooks", openapi_extra=READ)
+@webhooks.get("", summary="List webhooks", openapi_extra=READ | UNLISTED)
 async def list_webhooks(resources: Resources, caller: Caller) -> WebhookList:
     """Addresses at which others hand events in."""
     return await service.list_webhooks(resources, caller)
 
 
-@webhooks.post("", summary="Create a webhook", openapi_extra=ACCESS, status_code=201)
+@webhooks.post("", summary="Create a webhook", openapi_extra=ACCESS | UNLISTED, status_code=201)
 async def create_webhook(resources: Resources, caller: Caller, webhook: WebhookCreate) -> WebhookSecret:
     """An address for Xyte's partner notifications or any sender of events. Its path and secret are shown only now."""
     return await service.create_webhook(resources, caller, webhook)
 
 
-@webhooks.post("/{webhook_id}/rotate", summary="Rotate a webhook's secret", openapi_extra=ACCESS)
+@webhooks.post("/{webhook_id}/rotate", summary="Rotate a webhook's secret", openapi_extra=ACCESS | UNLISTED)
 async def rotate_webhook(
     resources: Resources, caller: Caller, webhook_id: WebhookId, rotation: WebhookRotate
 ) -> WebhookSecret:
@@ -121,7 +121,7 @@ async def rotate_webhook(
     return await service.rotate_webhook(resources, caller, webhook_id, rotation)
 
 
-@webhooks.delete("/{webhook_id}", summary="Delete a webhook", openapi_extra=DESTRUCTIVE)
+@webhooks.delete("/{webhook_id}", summary="Delete a webhook", openapi_extra=DESTRUCTIVE | UNLISTED)
 async def delete_webhook(resources: Resources, caller: Caller, webhook_id: WebhookId) -> Success:
     """Its address takes nothing any more."""
     await service.delete_webhook(resources, caller, webhook_id)

@@ -60,7 +60,7 @@ class EventChoice(Sent):
     type: str | None = Field(
         default=None,
         max_length=500,
-        description="Types by comma; one that ends in a dot means all below it: device.,task.done.",
+        description="By comma; with a dot at its end all below: device.,task.done",
     )
     device_id: DeviceId | None = None
     space_id: SpaceNumber | None = Field(default=None, description="Devices in this space.")
@@ -85,13 +85,11 @@ class NextFilter(EventChoice):
     """A named consumer's next event."""
 
     consumer: str = Field(
-        pattern=r"^[A-Za-z0-9_.-]+$", max_length=64, description="A name of your own; the same on every call."
+        pattern=r"^[A-Za-z0-9_.-]+$", max_length=64, description="A name of your own, the same each time."
     )
-    ack: Position | None = Field(default=None, description="ack of the last answer, once that is dealt with.")
-    after: Position | None = Field(
-        default=None, description="First call only: start after this sequence, 0 for all kept; absent: now."
-    )
-    wait_seconds: Annotated[float, Field(ge=0, le=50)] = Field(default=0, description="Wait so long for an event.")
+    ack: Position | None = Field(default=None, description="ack of the last answer, once dealt with.")
+    after: Position | None = Field(default=None, description="First call: start after this sequence; else now.")
+    wait_seconds: Annotated[float, Field(ge=0, le=50)] = Field(default=0, description="How long to wait.")
 
 
 class EventPage(BaseModel):
