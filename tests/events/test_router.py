@@ -3,10 +3,6 @@
 from typing import Any
 
 import httpx
-import pytest
-
-from app.resources import Resources
-from tests.world import call
 
 
 async def webhook(client: httpx.AsyncClient) -> dict[str, Any]:
