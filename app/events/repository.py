@@ -252,14 +252,18 @@ async def consumers(db: AsyncSession, tenant: str) -> list[str]:
     return list(await db.scalars(select(EventConsumer.name).where(EventConsumer.tenant == tenant).order_by("name")))
 
 
-async def position_of(db: AsyncSession, tenant: str, name: str) -> int | None:
-    """How far a consumer has come; its row is ours until the end."""
-    return await db.scalar(
-        update(EventConsumer)
-        .where(EventConsumer.tenant == tenant, EventConsumer.name == name)
-        .values(seen_at=func.now())
-        .returning(EventConsumer.acknowledged)
-    )
+ACKNOWLEDGE = text("""
+UPDATE event_consumers c SET seen_at = now(), acknowledged = CASE
+    WHEN CAST(:ack AS bigint) > c.acknowledged AND :ack <= log.last THEN :ack ELSE c.acknowledged END
+FROM (SELECT coalesce((SELECT last FROM event_streams WHERE tenant = :tenant), 0) AS last) log
+WHERE c.tenant = :tenant AND c.name = :name RETURNING c.acknowledged, log.last
+""")
+
+
+async def acknowledge(db: AsyncSession, tenant: str, name: str, ack: int | None) -> tuple[int, int] | None:
+    """Where a consumer stands after its word, and the log's end; nothing if there is no such consumer."""
+    row = (await db.execute(ACKNOWLEDGE, {"tenant": tenant, "name": name, "ack": ack})).first()
+    return (row[0], row[1]) if row else None
 
 
 async def move_to(db: AsyncSession, tenant: str, name: str, position: int) -> None:

@@ -12,6 +12,7 @@ from typing import Any, cast
 from uuid import UUID
 
 import orjson
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.auth import Caller, client_of, tenant_of
 from app.errors import (
@@ -207,23 +208,27 @@ def answer(delivery: Delivery) -> NextEvent:
     return NextEvent(event=event, gap=delivery.gap, ack=event.sequence if event else delivery.position)
 
 
-async def consumed(db: Any, tenant: str, asked: NextFilter) -> int:
-    """How far the consumer has come, with what it acknowledges now."""
-    position = await repository.position_of(db, tenant, asked.consumer)
+async def consumed(db: AsyncSession, tenant: str, asked: NextFilter) -> int:
+    """Where the consumer stands, with what it acknowledges now."""
+    known = await repository.acknowledge(db, tenant, asked.consumer, asked.ack)
+    if known is None:
+        return await first_position(db, tenant, asked)
+    position, last = known
+    if asked.ack is not None and asked.ack > last:
+        mistake = {"path": "ack", "message": f"The last event so far is {last}."}
+        raise InvalidInput("No such event was delivered. Leave ack out to get the current one again.", [mistake])
+    return position
+
+
+async def first_position(db: AsyncSession, tenant: str, asked: NextFilter) -> int:
+    """Where a consumer starts that there was not yet, or not any more."""
+    names = await repository.consumers(db, tenant)
+    if len(names) >= MOST_CONSUMERS:
+        some = ", ".join(names[:10])
+        raise LimitReached(f"There are {MOST_CONSUMERS} consumers already; use one of them again: {some}, …")
     last = await repository.end_of(db, tenant)
-    if position is None:
-        names = await repository.consumers(db, tenant)
-        if len(names) >= MOST_CONSUMERS:
-            some = ", ".join(names[:10])
-            raise LimitReached(f"There are {MOST_CONSUMERS} consumers already; use one of them again: {some}, …")
-        position = asked.ack if asked.ack is not None else last if asked.after is None else asked.after
-        await repository.move_to(db, tenant, asked.consumer, position)
-    elif asked.ack is not None and asked.ack > position:
-        if asked.ack > last:
-            mistake = {"path": "ack", "message": f"The last event so far is {last}."}
-            raise InvalidInput("No such event was delivered. Leave ack out to get the current one again.", [mistake])
-        position = asked.ack
-        await repository.move_to(db, tenant, asked.consumer, position)
+    position = next((given for given in (asked.ack, asked.after) if given is not None), last)
+    await repository.move_to(db, tenant, asked.consumer, position)
     return position
 
 

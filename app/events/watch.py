@@ -29,8 +29,9 @@ from app.xyte.client import XyteClient
 
 logger = logging.getLogger("app.events")
 
-LEASE = timedelta(seconds=20)
-STEP_S = 5.0
+STEP_S = 3.0
+"""How often the lease is renewed, or asked for while another process has it."""
+
 LOOK_LIMIT_S = 60.0
 SLOWER = 1.2
 PAGE = 100
@@ -51,6 +52,8 @@ class Watch:
         self._tenant = tenant
         self._holder = holder
         self._interval_s = resources.settings.events_watch_s
+        self._step_s = min(STEP_S, self._interval_s / 2)
+        self._lease = timedelta(seconds=3 * self._step_s + 1)
         self._turn = random.randrange(1_000)  # noqa: S311  no secret
         self.callers: list[Caller] = []
 
@@ -69,20 +72,20 @@ class Watch:
         """One turn; the seconds until the next."""
         try:
             async with repository.as_tenant(self._resources, self._tenant) as db:
-                claim = await repository.claim(db, self._tenant, self._holder, LEASE)
+                claim = await repository.claim(db, self._tenant, self._holder, self._lease)
                 if claim is None:
-                    return STEP_S
+                    return self._step_s
                 if claim.due_in_s > 0:
-                    return min(claim.due_in_s + 0.01, STEP_S)
+                    return min(claim.due_in_s + 0.01, self._step_s)
                 kept = timedelta(days=self._resources.settings.events_keep_days)
                 before = await repository.view_of(db, self._tenant, kept)
             await self._look(claim, before)
         except ServiceUnavailable:
-            return STEP_S
+            return self._step_s
         except Exception:
             logger.exception("a look at the cloud failed")
             EVENT_LOOKS.labels("failed").inc()
-            return STEP_S
+            return self._step_s
         return 0.0
 
     async def _look(self, claim: Claim, before: View | None) -> None:
