@@ -73,9 +73,7 @@ async def test_a_generic_event_has_a_type_and_data(log: Log, hook: dict[str, Any
     ]
 
 
-@pytest.mark.parametrize(
-    "secret", ["forged", "", None, 7, ["list"], "ünïcode sécret", "😀", {"a": 1}], ids=repr
-)
+@pytest.mark.parametrize("secret", ["forged", "", None, 7, ["list"], "ünïcode sécret", "😀", {"a": 1}], ids=repr)
 async def test_a_wrong_secret_stores_nothing(log: Log, hook: dict[str, Any], secret: Any) -> None:
     refused = await raw(log, hook["path"], orjson.dumps(NOTIFICATION | {"secret": secret}))
 
@@ -141,13 +139,13 @@ async def test_a_megabyte_is_too_much(log: Log, hook: dict[str, Any]) -> None:
     assert (await log.page()).items == []
 
 
-async def test_a_thousand_replays_are_one_event(log: Log, hook: dict[str, Any]) -> None:
+async def test_many_replays_are_one_event(log: Log, hook: dict[str, Any]) -> None:
     log.resources.settings = log.resources.settings.model_copy(update={"webhooks_per_minute": 10_000})
     reordered = dict(reversed(NOTIFICATION.items()))
 
     answers = [
         answer
-        for _ in range(50)
+        for _ in range(5)
         for answer in await asyncio.gather(
             *(hand_in(log, hook, **body) for body in [NOTIFICATION, reordered] for _ in range(10))
         )
