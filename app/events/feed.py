@@ -109,6 +109,13 @@ class Feeds:
         self._ear: asyncio.Task[None] | None = None
         self._ending: set[asyncio.Task[None]] = set()
         self.alone = True
+        self.leaving = False
+
+    def leave(self) -> None:
+        """Let all who follow here go; they come back elsewhere, with what they had last."""
+        self.leaving = True
+        for feed in self._feeds.values():
+            feed.news.set()
 
     @asynccontextmanager
     async def joined(self, tenant: str) -> AsyncGenerator[Feed]:

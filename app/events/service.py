@@ -126,27 +126,28 @@ async def follow(
     choice: EventChoice,
     after: int | None = None,
     *,
-    idle_s: float = IDLE_S,
+    idle_s: float | None = None,
 ) -> AsyncGenerator[Delivery]:
     """A tenant's events from a position on, or from now, without end; while it is open the cloud is watched.
 
     It yields at once where it stands, then events in order with any gap before them, and at least every `idle_s`
-    seconds a delivery without events. It keeps no queue: who is slow reads from the log. While the log is away it
-    waits. It ends with a problem when Xyte refuses the caller's key.
+    seconds (default `IDLE_S`) a delivery without events. It keeps no queue: who is slow reads from the log. While the
+    log is away it waits. It ends when the process is told to stop, and with a problem when Xyte refuses the key.
     """
     tenant = await tenant_of(resources, caller)
     wanted = await wanted_by(resources, caller, choice)
-    async with resources.the(Feeds).joined(tenant) as feed, resources.the(Watches).listening(caller, tenant):
+    feeds = resources.the(Feeds)
+    async with feeds.joined(tenant) as feed, resources.the(Watches).listening(caller, tenant):
         assert feed.last is not None
         position = feed.last if after is None else after
         yield Delivery(position)
-        while True:
+        while not feeds.leaving:
             news = feed.news
             delivery = await next_of(resources, tenant, feed, position, wanted)
             position = delivery.position
             if delivery.events or delivery.gap:
                 yield delivery
-            elif position == feed.last and not await within(idle_s, news):
+            elif position == feed.last and not await within(idle_s or IDLE_S, news):
                 await tenant_of(resources, caller)  # a key that was revoked hears no more
                 wanted = await wanted_by(resources, caller, choice)
                 yield Delivery(position)

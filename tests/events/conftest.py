@@ -48,6 +48,11 @@ def caller_with(resources: Resources, key: str) -> Caller:
     return Caller(key, resources.fingerprint(key))
 
 
+def counted(counter: Any) -> float:
+    """What a metric stands at."""
+    return counter._value.get()
+
+
 async def until(holds: Callable[[], Any], seconds: float = 10.0) -> None:
     """Wait for something that nobody tells of."""
     async with asyncio.timeout(seconds):

@@ -24,7 +24,7 @@ def told(before: Any, after: Any) -> list[tuple[str, dict[str, Any]]]:
 
 
 def test_nothing_is_told_of_what_is_the_same_or_was_never_seen() -> None:
-    view = {"devices": {"d1": DEVICE}, "incidents": {}, "tickets": None, "commands": {"d1": {}}}
+    view: Any = {"devices": {"d1": DEVICE}, "incidents": {}, "tickets": None, "commands": {"d1": {}}}
 
     assert told(view, view) == []
     assert told({}, view) == []

@@ -13,7 +13,7 @@ from app.events import jobs, repository
 from app.events.feed import Feeds
 from app.resources import Resources
 from app.telemetry import EVENTS_STORED
-from tests.events.conftest import Log
+from tests.events.conftest import Log, counted
 
 INSERT = """
 INSERT INTO tasks (id, tenant, kind, device_id, command, body, idempotent, not_after, epoch, state)
@@ -91,12 +91,12 @@ async def test_two_workers_do_not_pump_at_once(log: Log) -> None:
 async def test_the_worker_pumps_by_itself(log: Log, pumping: None) -> None:
     async with log.resources.the(Feeds).joined(log.tenant) as feed, asyncio.timeout(10):
         news = feed.news
-        before = EVENTS_STORED.labels("task")._value.get()  # pyright: ignore[reportPrivateUsage]
+        before = counted(EVENTS_STORED.labels("task"))
         await add(log)
         await news.wait()
 
     assert await log.types() == ["task.queued"]
-    assert EVENTS_STORED.labels("task")._value.get() == before + 1  # pyright: ignore[reportPrivateUsage]
+    assert counted(EVENTS_STORED.labels("task")) == before + 1
 
 
 async def test_the_worker_outlives_what_goes_wrong(caplog: pytest.LogCaptureFixture) -> None:

@@ -16,7 +16,7 @@ from app.resources import Resources
 from app.settings import Settings
 from app.simulator import ORGANIZATION_KEYS
 from app.telemetry import WEBHOOKS
-from tests.events.conftest import Log
+from tests.events.conftest import Log, counted
 from tests.world import Simulator, call
 
 NOTIFICATION = {"event_type": "claimed_device", "device_id": "d1", "claiming_organization_name": "Acme"}
@@ -177,7 +177,7 @@ async def test_an_address_takes_so_many_a_minute(log: Log, hook: dict[str, Any])
 
 
 async def test_while_postgres_is_away_the_sender_is_asked_to_try_again(log: Log, hook: dict[str, Any]) -> None:
-    before = WEBHOOKS.labels("unavailable")._value.get()  # pyright: ignore[reportPrivateUsage]
+    before = counted(WEBHOOKS.labels("unavailable"))
     engine, sessions = log.resources.engine, log.resources.sessions
     away = open_engine("postgresql://nobody@127.0.0.1:1/none")
     log.resources.sessions = async_sessionmaker(away)
@@ -187,7 +187,7 @@ async def test_while_postgres_is_away_the_sender_is_asked_to_try_again(log: Log,
     log.resources.sessions = sessions
     await away.dispose()
     assert (refused.status_code, refused.headers["Retry-After"]) == (503, "2")
-    assert WEBHOOKS.labels("unavailable")._value.get() == before + 1  # pyright: ignore[reportPrivateUsage]
+    assert counted(WEBHOOKS.labels("unavailable")) == before + 1
     assert (await hand_in(log, hook, **NOTIFICATION)).json() == {"stored": True, "duplicate": False}
     assert log.resources.engine is engine
 

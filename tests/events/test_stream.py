@@ -119,7 +119,7 @@ async def test_a_gap_is_an_event_of_its_own(app: FastAPI, log: Log) -> None:
 async def test_silence_is_kept_alive_and_tells_the_position(
     app: FastAPI, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(service.follow.__kwdefaults__, "idle_s", 0.05)
+    monkeypatch.setattr(service, "IDLE_S", 0.05)
     async with listening(app, "?type=b") as listener:
         await log.add("a")
         await listener.until(": keep-alive\nid: 1\n\n")
@@ -128,7 +128,7 @@ async def test_silence_is_kept_alive_and_tells_the_position(
 async def test_a_key_that_is_revoked_ends_it(
     app: FastAPI, log: Log, resources: Resources, cloud: respx.MockRouter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(service.follow.__kwdefaults__, "idle_s", 0.05)
+    monkeypatch.setattr(service, "IDLE_S", 0.05)
     async with listening(app) as listener:
         cloud.routes.clear()
         cloud.route().respond(401, json={"error": "Not authorized"})
@@ -156,3 +156,14 @@ async def test_who_leaves_leaves_nothing_behind(app: FastAPI, log: Log, resource
     feeds = resources.the(Feeds)
     assert feeds._feeds == {}  # pyright: ignore[reportPrivateUsage]
     await until(lambda: not feeds._ending)  # pyright: ignore[reportPrivateUsage]
+
+
+async def test_a_process_that_is_told_to_stop_lets_its_readers_go(app: FastAPI, log: Log, resources: Resources) -> None:
+    waiting = asyncio.create_task(log.next(wait_seconds=40))
+    async with listening(app) as listener:
+        await until(lambda: resources.the(Feeds)._feeds[log.tenant].followers == 2)  # pyright: ignore[reportPrivateUsage]
+        resources.the(Feeds).leave()
+
+        await until(lambda: not listener.messages[-1].get("more_body", True))
+
+    assert await asyncio.wait_for(waiting, 10) == {}

@@ -17,7 +17,7 @@ from app.resources import Resources, open_resources
 from app.settings import Settings
 from app.simulator import ORGANIZATION_KEYS
 from app.telemetry import EVENT_LOOKS
-from tests.events.conftest import Log, caller_with, until
+from tests.events.conftest import Log, caller_with, counted, until
 from tests.world import Simulator
 
 FAST = {"events_watch_s": 0.05, "events_watch_slowest_s": 0.05}
@@ -197,14 +197,14 @@ async def test_two_that_look_at_once_tell_it_once(log: Log, simulator: Simulator
         before = await watch.repository.view_of(db, log.tenant, watch.timedelta(days=1))
     assert claim is not None
     await unplug(simulator, device)
-    overtaken = EVENT_LOOKS.labels("overtaken")._value.get()  # pyright: ignore[reportPrivateUsage]
+    overtaken = counted(EVENT_LOOKS.labels("overtaken"))
 
     await quick._look(claim, before)  # pyright: ignore[reportPrivateUsage]
     await slow._look(claim, before)  # pyright: ignore[reportPrivateUsage]
 
     types = await log.types(type="device.offline")
     assert types == ["device.offline"]
-    assert EVENT_LOOKS.labels("overtaken")._value.get() == overtaken + 1  # pyright: ignore[reportPrivateUsage]
+    assert counted(EVENT_LOOKS.labels("overtaken")) == overtaken + 1
 
 
 async def test_commands_and_tickets_are_told(log: Log, simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,7 +239,7 @@ async def test_a_cloud_that_asks_to_slow_down_is_left_alone_for_as_long(
     log: Log, simulator: Simulator, cloud: respx.MockRouter
 ) -> None:
     await log.client.get("/v1/devices")
-    before = EVENT_LOOKS.labels("failed")._value.get()  # pyright: ignore[reportPrivateUsage]
+    before = counted(EVENT_LOOKS.labels("failed"))
     cloud.routes.clear()
     cloud.route().respond(429, headers={"Retry-After": "100"}, json={})
 
@@ -249,7 +249,7 @@ async def test_a_cloud_that_asks_to_slow_down_is_left_alone_for_as_long(
             return wait.scalar_one()
 
     async with listening(log.resources), asyncio.timeout(10):
-        await until(lambda: EVENT_LOOKS.labels("failed")._value.get() > before)  # pyright: ignore[reportPrivateUsage]
+        await until(lambda: counted(EVENT_LOOKS.labels("failed")) > before)
         while not 90 < await wait_s() <= 100:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
