@@ -100,7 +100,7 @@ async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
 
 @contextmanager
 def hearing_signals(tell: Callable[[], None]) -> Generator[None]:
-    """Tell of a signal to stop: uvicorn ends the lifespan only after all answers have ended, and a stream has no end."""
+    """Tell of a signal to stop: uvicorn ends the lifespan after all answers have ended, and a stream has no end."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -119,7 +119,7 @@ class WebhookRotate(Sent):
     """A new secret."""
 
     overlap_hours: Annotated[float, Field(ge=0, le=168), NOT_TEXT] = Field(
-        default=24, description="How long the old secret still counts; 0 when it leaked."
+        default=24, description="How long the old secret still counts; 0 when it leaked.", examples=[24]
     )
 
 

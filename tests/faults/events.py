@@ -401,6 +401,40 @@ async def watch(interval_s: float = 2.0) -> Verdict:
         return verdict
 
 
+async def noisy(events: int = 100_000, marks: int = 50) -> Verdict:
+    """One tenant writes without pause; how soon another one hears of its own events."""
+    async with stage(durable=True, overrides={"EVENTS_WATCH_S": "60", "EVENTS_WATCH_SLOWEST_S": "60"}) as ours:
+        replicas = Replicas(ours, 1)
+        await replicas.ready()
+        started = time.monotonic()
+        loud, quiet = [
+            await tenant_of(ours.resources, Caller(key, ours.resources.fingerprint(key)))
+            for key in ORGANIZATION_KEYS[:2]
+        ]
+
+        async def shout() -> None:
+            for _ in range(events // 100):
+                await service.append(ours.resources, loud, [Draft("test.noise", "webhook", {})] * 100)
+
+        reader, writer = await raw_stream(replicas.sockets[0], ORGANIZATION_KEYS[1])
+        shouting = asyncio.create_task(shout())
+        times: list[float] = []
+        for number in range(marks):
+            sent = time.monotonic()
+            await service.append(ours.resources, quiet, [Draft("test.mark", "webhook", {"mark": number})])
+            await reader.readuntil(f'"mark":{number}}}'.encode())
+            times.append(time.monotonic() - sent)
+            await asyncio.sleep(0.1)
+        during = not shouting.done()
+        await shouting
+        writer.close()
+        verdict = Verdict(commands=events + marks, seconds=round(time.monotonic() - started, 1))
+        verdict.more = {"median_ms": round(median(times) * 1000, 1), "worst_ms": round(max(times) * 1000, 1)}
+        verdict.more["written_meanwhile"] = during
+        verdict.faults += [] if median(times) <= 0.1 else ["the quiet tenant waits"]
+        return verdict
+
+
 async def at_least(count: Callable[[], Coroutine[Any, Any, int]], number: int) -> bool:
     return await count() >= number
 
@@ -411,5 +445,6 @@ RUNS: dict[str, Run] = {
     "events-delivery": delivery,
     "events-latency": latency,
     "events-memory": comings_and_goings,
+    "events-noisy": noisy,
     "events-watch": watch,
 }
