@@ -82,6 +82,11 @@ def migration(arguments: list[str]) -> NoReturn:
     with_servers("/bin/sh", "-c", f'{alembic} upgrade head && {alembic} revision --autogenerate -m "$0"', arguments[0])
 
 
+def tour(_: list[str]) -> NoReturn:
+    """Show the story in this terminal: find a room, start it, break it, diagnose it, shut it down."""
+    become(python(), "-P", "-m", "app.tour")
+
+
 def bench(arguments: list[str]) -> NoReturn:
     """Measure the gateway beside its contenders; further words go to the bench."""
     os.chdir(PROJECT)
@@ -136,6 +141,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "format": format_,
     "snapshots": snapshots,
     "migration": migration,
+    "tour": tour,
     "bench": bench,
     "faults": faults,
     "sdk": sdk,

@@ -12,6 +12,9 @@ Problem
 ├── NotFound                  404  not_found
 ├── MethodNotAllowed          405  method_not_allowed
 ├── BodyTimeout               408  body_timeout
+├── Ambiguous                 409  ambiguous               a name that several things have
+├── NothingToDo               409  nothing_to_do
+├── VersionConflict           409  version_conflict
 ├── TaskEnded                 409  task_ended
 ├── RequestUnderWay           409  idempotency_in_progress
 ├── LimitReached              409  limit_reached           of things that are kept until somebody deletes them
@@ -182,6 +185,33 @@ class ConfirmationNeeded(Problem):
 
     def facts(self) -> dict[str, Any]:
         return {"confirm": self.confirm}
+
+
+class Ambiguous(Problem):
+    """A name that several things have; `candidates` are they, each with what tells it from the others."""
+
+    status = 409
+    title = "Several are meant"
+    error = "ambiguous"
+
+    def __init__(self, detail: str, candidates: Sequence[Mapping[str, Any]]) -> None:
+        super().__init__(detail)
+        self.candidates = [dict(candidate) for candidate in candidates]
+
+    def facts(self) -> dict[str, Any]:
+        return {"candidates": self.candidates}
+
+
+class NothingToDo(Problem):
+    status = 409
+    title = "Nothing to do"
+    error = "nothing_to_do"
+
+
+class VersionConflict(Problem):
+    status = 409
+    title = "Another version is the latest"
+    error = "version_conflict"
 
 
 class TaskEnded(Problem):

@@ -29,7 +29,9 @@ from app.mcp import router as operations
 from app.mcp import transport
 from app.mcp.server import GatewayMCP
 from app.openapi import DESCRIPTION, describe, documented
+from app.presets import router as presets
 from app.resources import get_resources, open_resources
+from app.rooms import router as rooms
 from app.settings import Settings
 from app.tasks import router as tasks
 from app.tasks.replays import Replays
@@ -55,7 +57,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
     app.state.settings = settings
-    include(app, "/v1", *organization.routers, tasks.router, *events.routers, operations.router)
+    own = (rooms.router, presets.router, tasks.router, *events.routers)
+    include(app, "/v1", *organization.routers, *own, operations.router)
     include(app, "/v1/partner", *partner.routers)
     include(app, "/v1/device", *device.routers, tags=["Device API"])
     app.state.fixed_paths = fixed_paths(app)

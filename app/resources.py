@@ -93,7 +93,7 @@ async def open_resources(
             await belonging.close()
         await doorbell.close()
         await gcra.close()
-        await cloud.transport.aclose()
+        await cloud.close()
         await redis.aclose()
         await engine.dispose()
 
@@ -114,7 +114,8 @@ def open_transport(settings: Settings) -> httpx.AsyncBaseTransport:
     """httpx on aiohttp's connection pool; no cookies, no redirects, nothing sent twice."""
 
     def session() -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(limit=settings.xyte_connections, keepalive_timeout=30, ttl_dns_cache=60)
+        # Shorter than the idle time of common servers: a connection that is just being closed loses a command's answer.
+        connector = aiohttp.TCPConnector(limit=settings.xyte_connections, keepalive_timeout=4, ttl_dns_cache=60)
         client = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
         client._retry_connection = False  # pyright: ignore[reportPrivateUsage]  it would repeat PUT and DELETE
         return client

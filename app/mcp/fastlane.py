@@ -62,7 +62,8 @@ class FastLane:
         arguments = params.get("arguments", {})
         if operation is None or not isinstance(arguments, dict):
             return None
-        if operation.effect in confirmation.CONFIRMED or "wait_seconds" in arguments:
+        heard = "progressToken" in params.get("_meta", {})
+        if operation.effect in confirmation.CONFIRMED or "wait_seconds" in arguments or (heard and operation.waits):
             return None
         call = self._gateway.call(
             HTTPConnection(scope), operation.name, cast("dict[str, Any]", arguments), era, confirmation.unasked

@@ -1,7 +1,9 @@
 """What the cloud said lately, for things that hardly change, such as a model's commands."""
 
+import asyncio
 import time
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 BELIEVED_FOR_S = 300.0
@@ -13,11 +15,30 @@ class Memory:
 
     def __init__(self) -> None:
         self._kept: OrderedDict[tuple[str | int, ...], tuple[float, Any]] = OrderedDict()
+        self._under_way: dict[tuple[str | int, ...], asyncio.Task[Any]] = {}
 
-    def recall(self, place: tuple[str | int, ...]) -> Any:
+    def recall(self, place: tuple[str | int, ...], believed_for_s: float = BELIEVED_FOR_S) -> Any:
         """What was kept, or nothing when there is none or it is too old."""
-        kept_at, value = self._kept.get(place, (-BELIEVED_FOR_S, None))
-        return value if time.monotonic() - kept_at < BELIEVED_FOR_S else None
+        kept_at, value = self._kept.get(place, (float("-inf"), None))
+        return value if time.monotonic() - kept_at < believed_for_s else None
+
+    async def fresh(
+        self, place: tuple[str | int, ...], believed_for_s: float, look: Callable[[], Awaitable[Any]]
+    ) -> Any:
+        """What was kept not so long ago, else one look for all who ask meanwhile."""
+        if (known := self.recall(place, believed_for_s)) is not None:
+            return known
+        if place not in self._under_way:
+            self._under_way[place] = asyncio.create_task(self._look(place, look))
+        return await asyncio.shield(self._under_way[place])
+
+    async def _look(self, place: tuple[str | int, ...], look: Callable[[], Awaitable[Any]]) -> Any:
+        try:
+            value = await look()
+        finally:
+            del self._under_way[place]
+        self.keep(place, value)
+        return value
 
     def keep(self, place: tuple[str | int, ...], value: Any) -> None:
         self._kept[place] = time.monotonic(), value

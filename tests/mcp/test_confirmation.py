@@ -1,5 +1,7 @@
 """Nothing is removed and no access changes without a person's word, in either era of the protocol."""
 
+import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -10,7 +12,9 @@ from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import ElicitResult
 
+from app.main import create_app
 from app.resources import Resources, open_redis
+from app.settings import Settings
 from app.simulator import ORGANIZATION_KEYS
 from tests.world import Simulator, call
 
@@ -161,4 +165,43 @@ async def test_the_sdks_client_asks_its_person(app: FastAPI, resources: Resource
 
     assert not result.is_error
     assert device["id"] in questions[0]
+    assert await deletions(simulator) == 1
+
+
+@pytest.fixture
+async def other_replica(settings: Settings, resources: Resources) -> AsyncIterator[httpx.AsyncClient]:
+    """A second process of the same service, as far as one test can have one: another application."""
+    application = create_app(settings)
+    application.state.resources = resources
+    started, done = asyncio.Event(), asyncio.Event()
+
+    async def run() -> None:
+        async with application.state.mcp.running():
+            started.set()
+            await done.wait()
+
+    running = asyncio.create_task(run())
+    await started.wait()
+    headers = {"X-XYTE-API-KEY": ORGANIZATION_KEYS[0]}
+    transport = httpx.ASGITransport(app=application)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=headers) as client:
+        yield client
+    done.set()
+    await running
+
+
+async def test_what_one_replica_asks_another_hears_once(
+    client: httpx.AsyncClient, other_replica: httpx.AsyncClient, simulator: Simulator
+) -> None:
+    device = await simulator.a_device()
+    arguments = {"device_id": device["id"]}
+    state = (await modern(client, "delete_device", arguments))["result"]["requestState"]
+    response = {"confirmation": {"action": "accept", "content": {"confirm": device["id"]}}}
+    answer = {"requestState": state, "inputResponses": response}
+
+    done = (await modern(other_replica, "delete_device", arguments, **answer))["result"]
+    again = (await modern(client, "delete_device", arguments, **answer))["result"]
+
+    assert not done.get("isError")
+    assert again["isError"]
     assert await deletions(simulator) == 1
