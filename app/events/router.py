@@ -73,15 +73,14 @@ Body = Annotated[bytes, Depends(whole_body)]
 
 @events.get("", summary="List events", openapi_extra=READ)
 async def list_events(resources: Resources, caller: Caller, filters: Annotated[EventFilter, Query()]) -> EventPage:
-    """What happened to devices, incidents, tickets, tasks and presets, oldest first: the newest rows, or those after
-    a position."""
+    """What happened to devices, incidents, tickets, tasks and presets, oldest first: the newest, or those after."""
     return await service.listed(resources, caller, filters)
 
 
 @events.get("/next", summary="Get the next event", openapi_extra=READ)
 async def get_next_event(resources: Resources, caller: Caller, filters: Annotated[NextFilter, Query()]) -> NextEvent:
-    """Tells when something happens: the next event for a named consumer. Pass ack of the last answer, or the same
-    event comes again. Devices are watched only while calls wait, so use wait_seconds."""
+    """Tells when something happens: a consumer's next event. Pass ack of the last answer, or it comes again.
+    Devices are watched only while calls wait: use wait_seconds."""
     return await service.next_event(resources, caller, filters)
 
 

@@ -60,7 +60,7 @@ class EventChoice(Sent):
     type: str | None = Field(
         default=None,
         max_length=500,
-        description="By comma; with a dot at its end all below: device.,task.done",
+        description="By comma; a dot at the end: all below. device.,task.done",
     )
     device_id: DeviceId | None = None
     space_id: SpaceNumber | None = Field(default=None, description="Devices in this space.")
@@ -69,7 +69,7 @@ class EventChoice(Sent):
 class EventFilter(EventChoice):
     """A page of the log."""
 
-    after: Position | None = Field(default=None, description="next_after of the last page; absent: the newest.")
+    after: Position | None = Field(default=None, description="next_after of the last page.")
     limit: int = Field(default=25, ge=1, le=100, description="Rows per page.")
 
 
@@ -88,7 +88,7 @@ class NextFilter(EventChoice):
         pattern=r"^[A-Za-z0-9_.-]+$", max_length=64, description="A name of your own, the same each time."
     )
     ack: Position | None = Field(default=None, description="ack of the last answer, once dealt with.")
-    after: Position | None = Field(default=None, description="First call: start after this sequence; else now.")
+    after: Position | None = Field(default=None, description="First call: where to start; else now.")
     wait_seconds: Annotated[float, Field(ge=0, le=50)] = Field(default=0, description="How long to wait.")
 
 
