@@ -64,13 +64,15 @@ class Feed:
                 self._reader = asyncio.create_task(self._read(hub))
 
     def stop(self) -> asyncio.Task[None] | None:
-        """Nobody follows any more."""
+        """Nobody follows any more. A cancellation may be swallowed below, so the reader also sees it by itself."""
+        self.followers = 0
+        self._rung.set()
         if self._reader is not None:
             self._reader.cancel()
         return self._reader
 
     async def _read(self, hub: "Feeds") -> None:
-        while True:
+        while self.followers:
             self._rung.clear()
             try:
                 while await self._catch_up():
@@ -133,9 +135,9 @@ class Feeds:
             yield feed
         finally:
             EVENT_READERS.dec()
-            feed.followers -= 1
+            feed.followers = max(0, feed.followers - 1)
             if not feed.followers:
-                del self._feeds[tenant]
+                self._feeds.pop(tenant, None)
                 self._end(feed)
 
     def _end(self, feed: Feed) -> None:
@@ -153,6 +155,7 @@ class Feeds:
     async def close(self) -> None:
         """Stop reading and listening."""
         tasks = [task for feed in self._feeds.values() if (task := feed.stop())]
+        self._feeds.clear()
         await end(*tasks, *self._ending, *([self._ear] if self._ear else []))
 
     def _wake(self, tenant: str) -> None:
