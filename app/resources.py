@@ -5,6 +5,7 @@ import hmac
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
 
 import aiohttp
 import httpx
@@ -29,6 +30,15 @@ COMPLETIONS_BELIEVED_FOR_S = 30.0
 """A person types faster than that."""
 
 
+class Belonging(Protocol):
+    """What one package keeps open for the life of a process."""
+
+    async def close(self) -> None: ...
+
+
+Kind = TypeVar("Kind", bound=Belonging)
+
+
 @dataclass
 class Resources:
     """Everything that outlives a request."""
@@ -45,6 +55,7 @@ class Resources:
     completions: Memory = field(default_factory=lambda: Memory(believed_for_s=COMPLETIONS_BELIEVED_FOR_S))
     leaving: bool = False
     tracing: Tracing | None = None
+    belongings: dict[type[Belonging], Any] = field(default_factory=dict[type[Belonging], Any])
     sessions: async_sessionmaker[AsyncSession] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -54,6 +65,12 @@ class Resources:
     def fingerprint(self, key: str) -> str:
         """What stands for a key wherever one must be recognised: it cannot be turned back without the pepper."""
         return hmac.digest(self._pepper, key.encode(), hashlib.sha256).hex()
+
+    def the(self, kind: type[Kind]) -> Kind:
+        """The one of its kind in this process, made of these resources when it is first asked for."""
+        if kind not in self.belongings:
+            self.belongings[kind] = kind(self)  # pyright: ignore[reportCallIssue]  a protocol does not tell of __init__
+        return self.belongings[kind]
 
 
 @asynccontextmanager
@@ -88,9 +105,12 @@ async def _open(
     engine = open_engine(settings.database_url, for_worker=for_worker)
     doorbell = Doorbell(settings.redis_url, redis, through_arq=settings.tasks_wakeup == "arq")
     seal = Seal([key.get_secret_value() for key in settings.sealing_keys])
+    opened = Resources(settings, engine, redis, cloud, gcra, doorbell, seal, tenants)
     try:
-        yield Resources(settings, engine, redis, cloud, gcra, doorbell, seal, tenants)
+        yield opened
     finally:
+        for belonging in opened.belongings.values():
+            await belonging.close()
         await doorbell.close()
         await gcra.close()
         await cloud.close()

@@ -115,6 +115,19 @@ class Settings(BaseSettings):
         default=0, ge=0, lt=65_536, description="Where a worker shows metrics; 0: nowhere."
     )
     tasks_keep_days: int = Field(default=30, gt=0, description="How long finished tasks are kept.")
+    events_keep_days: float = Field(default=7.0, gt=0, description="How long events are kept.")
+    events_keep_count: int = Field(default=100_000, gt=0, description="Events kept per tenant; older ones go first.")
+    events_readers_per_tenant: int = Field(
+        default=1_000, gt=0, description="Streams and waiting calls of one tenant in one process."
+    )
+    events_watch_s: float = Field(
+        default=10.0, gt=0, description="Shortest time between two looks at the cloud while somebody listens."
+    )
+    events_watch_slowest_s: float = Field(
+        default=20.0, gt=0, description="Longest time between them, after a while without changes."
+    )
+    webhook_limit_bytes: int = Field(default=65_536, gt=0, description="A longer webhook is refused with 413.")
+    webhooks_per_minute: int = Field(default=600, gt=0, description="Webhooks taken per address and minute.")
     environment: Literal["production", "test"] = Field(
         default="production", description="test allows what makes processes fail on purpose."
     )
@@ -158,6 +171,8 @@ class Settings(BaseSettings):
             raise ValueError("TASKS_LEASE_S has to be longer than XYTE_TIMEOUT_S")
         if self.tasks_grace_s <= self.tasks_lease_s:
             raise ValueError("TASKS_GRACE_S has to be longer than TASKS_LEASE_S")
+        if self.events_watch_slowest_s < self.events_watch_s:
+            raise ValueError("EVENTS_WATCH_SLOWEST_S has to be at least EVENTS_WATCH_S")
         if self.crash_at and self.environment != "test":
             raise ValueError("CRASH_AT is for ENVIRONMENT=test alone")
         return self
