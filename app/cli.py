@@ -48,6 +48,17 @@ def parser() -> argparse.ArgumentParser:
     simulator.add_argument("--host", default=None, help="address to listen on (default SIMULATOR_HOST)")
     simulator.add_argument("--port", type=port, default=None, help="port to listen on (default SIMULATOR_PORT)")
     simulator.set_defaults(run=run_simulator)
+
+    stdio = verbs.add_parser("stdio", help="the tools on standard input and output, with the key in XYTE_API_KEY")
+    stdio.add_argument("--toolsets", default="", help="toolsets to offer, such as devices,tickets")
+    stdio.add_argument("--tools", default="", help="single tools to offer, such as list_devices,get_device")
+    stdio.add_argument("--exclude-tools", default="", help="tools to leave out")
+    stdio.add_argument("--read-only", action="store_true", help="offer only tools that change nothing")
+    stdio.add_argument(
+        "--embedded", action="store_true", help="with a PostgreSQL, a Valkey and a worker for long commands"
+    )
+    stdio.add_argument("--data", type=Path, default=None, help="where embedded servers keep their data")
+    stdio.set_defaults(run=run_stdio)
     return command
 
 
@@ -114,6 +125,22 @@ def run_simulator(options: argparse.Namespace) -> int:
     given = {name: getattr(options, name) for name in ("host", "port") if getattr(options, name) is not None}
     serve(Settings(**given))
     return 0
+
+
+def run_stdio(options: argparse.Namespace) -> int:
+    """The MCP endpoint for one client that started us."""
+    from app import stdio  # noqa: PLC0415
+
+    return stdio.serve(
+        stdio.Options(
+            toolsets=options.toolsets,
+            tools=options.tools,
+            exclude_tools=options.exclude_tools,
+            read_only=options.read_only,
+            embedded=options.embedded,
+            data=options.data,
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ class Resources:
     seal: Seal
     tenants: dict[str, str] = field(default_factory=dict[str, str])
     resolved_at: dict[str, float] = field(default_factory=dict[str, float])
+    spent: set[str] = field(default_factory=set[str])
     sessions: async_sessionmaker[AsyncSession] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -7,6 +7,11 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, SecretBytes, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+NO_POSTGRES = "absent://"
+"""A DATABASE_URL that says there is none: what needs one says so at once."""
+NO_REDIS = "unix:///nonexistent/redis.sock"
+"""A REDIS_URL that leads nowhere: everything falls back at once, as it does while a Redis is away."""
+
 
 class Settings(BaseSettings):
     """One field, one environment variable of the same name in capitals; lists are separated by commas."""
