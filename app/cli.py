@@ -8,6 +8,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from app import probe
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; what is wrong with the settings is one clear line each."""
@@ -59,6 +61,17 @@ def parser() -> argparse.ArgumentParser:
     )
     stdio.add_argument("--data", type=Path, default=None, help="where embedded servers keep their data")
     stdio.set_defaults(run=run_stdio)
+
+    doctor = verbs.add_parser("doctor", help="look at key, cloud, PostgreSQL, Redis, clock and versions")
+    doctor.add_argument("--json", action="store_true", help="the findings as JSON")
+    doctor.add_argument(
+        "--quick",
+        nargs="?",
+        const=probe.HEALTHZ,
+        metavar="URL",
+        help=f"only ask a process on this machine, for a health check (default {probe.HEALTHZ})",
+    )
+    doctor.set_defaults(run=run_doctor)
     return command
 
 
@@ -141,6 +154,15 @@ def run_stdio(options: argparse.Namespace) -> int:
             data=options.data,
         )
     )
+
+
+def run_doctor(options: argparse.Namespace) -> int:
+    """Everything, or the one question of a health check."""
+    if options.quick:
+        return probe.ask(options.quick)
+    from app import doctor  # noqa: PLC0415
+
+    return doctor.run(as_json=options.json)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 import base64
 import binascii
-from typing import Annotated, Literal, Self
+import secrets
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SecretBytes, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -158,3 +160,17 @@ class Settings(BaseSettings):
     @classmethod
     def _without_slash(cls, value: str) -> str:
         return value.rstrip("/")
+
+
+def settings_alone(environment: Mapping[str, str]) -> Settings:
+    """For a process with one caller, in which nothing has to be set: stores may be absent, secrets last as long."""
+    own: dict[str, Any] = {
+        "database_url": NO_POSTGRES,
+        "redis_url": NO_REDIS,
+        "key_pepper": secrets.token_urlsafe(48),
+        "sealing_keys": base64.b64encode(secrets.token_bytes(32)).decode(),
+        "log_level": "WARNING",
+    }
+    given = {name: environment[name.upper()] for name in own if environment.get(name.upper())}
+    values: dict[str, Any] = own | given | {"allowed_hosts": ("localhost",)}
+    return Settings(**values)

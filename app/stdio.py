@@ -1,17 +1,14 @@
 """The MCP endpoint for clients that only start programs: lines on standard input and output, one caller's key."""
 
 import asyncio
-import base64
 import os
-import secrets
 import signal
 import sys
 import threading
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import uvloop
 from starlette.datastructures import Headers, QueryParams
@@ -23,7 +20,7 @@ from app.errors import InvalidSelection
 from app.main import create_app
 from app.mcp.lines import Lines
 from app.mcp.selection import selection_of
-from app.settings import NO_POSTGRES, NO_REDIS, Settings
+from app.settings import Settings, settings_alone
 from app.stack import StackError
 
 KEY_VARIABLE = "XYTE_API_KEY"
@@ -65,7 +62,7 @@ def serve(options: Options) -> int:
             environment = dict(os.environ)
             if options.embedded:
                 environment = exits.enter_context(stack.backing(options.data or default_data(), environment))
-            settings = settings_of(environment)
+            settings = settings_alone(environment)
             uvloop.run(converse(settings, options, key, (0, output)))
     except (StdioError, UnavailableError, StackError, InvalidSelection) as problem:
         print(f"xyte-mcp stdio: {problem}", file=sys.stderr)
@@ -87,19 +84,6 @@ def default_data() -> Path:
     """Where embedded servers keep what they know."""
     state = os.environ.get("XDG_STATE_HOME") or Path(os.environ.get("HOME", "/"), ".local", "state")
     return Path(state, "xyte-mcp", "stdio")
-
-
-def settings_of(environment: Mapping[str, str]) -> Settings:
-    """The service's settings, in which nothing has to be set: stores may be absent, secrets last as long as we do."""
-    own: dict[str, Any] = {
-        "database_url": NO_POSTGRES,
-        "redis_url": NO_REDIS,
-        "key_pepper": secrets.token_urlsafe(48),
-        "sealing_keys": base64.b64encode(secrets.token_bytes(32)).decode(),
-        "log_level": "WARNING",
-    }
-    given: dict[str, Any] = {name: environment[name.upper()] for name in own if environment.get(name.upper())}
-    return Settings(**(own | given | {"allowed_hosts": ("localhost",)}))
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from app import stdio
 from app.cli import main
 from app.embedded import Guard
 from app.resources import open_resources
-from app.settings import NO_POSTGRES, NO_REDIS
+from app.settings import NO_POSTGRES, NO_REDIS, settings_alone
 from app.simulator import ORGANIZATION_KEYS
 from app.stack import answers, free_port
 
@@ -178,12 +178,12 @@ def test_settings_need_nothing_and_take_what_is_given(monkeypatch: pytest.Monkey
     for name in ("DATABASE_URL", "REDIS_URL", "KEY_PEPPER", "SEALING_KEYS", "LOG_LEVEL"):
         monkeypatch.delenv(name, raising=False)
 
-    bare = stdio.settings_of({})
-    given = stdio.settings_of({"REDIS_URL": "redis://there", "LOG_LEVEL": "DEBUG", "KEY_PEPPER": ""})
+    bare = settings_alone({})
+    given = settings_alone({"REDIS_URL": "redis://there", "LOG_LEVEL": "DEBUG", "KEY_PEPPER": ""})
 
     assert (bare.database_url, bare.redis_url, bare.log_level) == (NO_POSTGRES, NO_REDIS, "WARNING")
     assert (given.database_url, given.redis_url, given.log_level) == (NO_POSTGRES, "redis://there", "DEBUG")
-    assert bare.key_pepper != stdio.settings_of({}).key_pepper
+    assert bare.key_pepper != settings_alone({}).key_pepper
 
 
 def test_data_lie_in_the_user_s_state(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,6 +208,6 @@ def test_of_a_line_that_is_too_long_only_too_much_is_handed_on() -> None:
 
 
 async def test_what_needs_postgresql_says_so(resources: Any) -> None:
-    async with open_resources(stdio.settings_of({})) as alone:
+    async with open_resources(settings_alone({})) as alone:
         with pytest.raises(Exception, match="needs a PostgreSQL"):
             await alone.engine.connect()
