@@ -99,6 +99,11 @@ def sdk(arguments: list[str]) -> NoReturn:
     become(python(), "-P", "-m", "tests.sdk", *arguments)
 
 
+def clients(arguments: list[str]) -> NoReturn:
+    """Try real clients against two replicas behind a proxy, and print the table; further words name single ones."""
+    become(python(), "-P", "-m", "tests.clients", *arguments)
+
+
 def fuzz(arguments: list[str]) -> NoReturn:
     """Send 5,000 generated requests to the running service [--requests N] [--seconds N] [--seed N]."""
     become(python(), "-P", "-m", "tests.fuzz", *arguments)
@@ -139,6 +144,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "bench": bench,
     "faults": faults,
     "sdk": sdk,
+    "clients": clients,
     "fuzz": fuzz,
     "deploy-check": deploy_check,
     "lock": lock,
