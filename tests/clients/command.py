@@ -25,7 +25,7 @@ class Inspector:
         seen["list"] = said(listed, '"list_devices"')
         seen["call"] = said(self._call("list_devices", per_page="2"), '"has_more"')
         seen["error"] = said(self._call("get_device", code=5, device_id="no-such-device"), "xyte_not_found")
-        sent = self._call("send_command_async", device_id=self._task["device"], name="reboot")
+        sent = self._call("send_command_async", device_id=self._task["device"], name="power_on")
         if not sent:
             return seen | {"progress": "no task"}
         task = json.loads(sent)["result"]["structuredContent"]
@@ -36,14 +36,16 @@ class Inspector:
         ):
             seen[column] = self._first(method, read)
         seen["401"] = said(self._ask("tools/list", key=None, code=3), "")
-        seen["429"] = said(self._ask("tools/list", key=self._task["exhausted"], code=None), "429", "times a minute")
+        refusal = self._ask("tools/list", key=self._task["exhausted"], code=None)
+        is_told = said(refusal, "429", "times a minute") == "ok"
+        seen["429"] = "ok" if is_told else "ok, without a word" if '"error"' in refusal else "was not refused"
         return seen
 
     def _first(self, method: str, read: Any) -> str:
         listed = self._ask(method, code=None)
-        if '"result"' not in listed:
+        rows = first_list(json.loads(listed)["result"]) if '"result"' in listed else []
+        if not rows:
             return NOT_OFFERED
-        rows = next(iter(value for value in json.loads(listed)["result"].values() if isinstance(value, list)))
         words = read(rows[0])
         given = [f"--prompt-args={argument['name']}=Board" for argument in rows[0].get("arguments", [])]
         return said(self._ask(*words, *given), '"result"')
@@ -56,9 +58,9 @@ class Inspector:
         """What it prints; nothing where its exit code is another than the one expected."""
         chosen = self._task["key"] if key == "" else key
         header = ["--header", f"X-XYTE-API-KEY: {chosen}"] if chosen else []
+        options = ["--transport", "http", "--stored-auth-only", "--protocol-era", self._era, "--format", "json"]
         done = subprocess.run(
-            [*self._command, "--cli", self._task["url"], "--transport", "http", "--stored-auth-only", *header]
-            + ["--protocol-era", self._era, "--format", "json", "--method", method, *words],
+            [*self._command, "--cli", self._task["url"], *options, *header, "--method", method, *words],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -81,7 +83,7 @@ class Curl:
             "call": said(self._call("list_devices", per_page=2), '"has_more"'),
             "error": said(self._call("get_device", device_id="no-such-device"), "xyte_not_found"),
         }
-        sent = json.loads(self._call("send_command_async", device_id=self._task["device"], name="reboot"))
+        sent = json.loads(self._call("send_command_async", device_id=self._task["device"], name="power_on"))
         task_id = sent["result"]["structuredContent"]["id"]
         waited: dict[str, Any] = {"name": "get_task_status", "arguments": {"task_id": task_id, "wait_seconds": 5}}
         stream = self._ask("tools/call", waited | {"_meta": {"progressToken": "p"}}, "-H", "Accept: text/event-stream")
@@ -96,7 +98,7 @@ class Curl:
         listed = json.loads(self._ask(method))
         if "result" not in listed:
             return NOT_OFFERED
-        rows = next(iter(value for value in listed["result"].values() if isinstance(value, list)))
+        rows = first_list(listed["result"])
         given = {argument["name"]: "Board" for argument in rows[0].get("arguments", [])}
         params = {name: rows[0][name]} | ({"arguments": given} if given else {})
         return said(self._ask(read, params), '"result"')
@@ -118,6 +120,11 @@ class Curl:
             check=False,
         )
         return done.stdout
+
+
+def first_list(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows of a list's result."""
+    return next((value for value in result.values() if isinstance(value, list)), [])
 
 
 def said(answer: str, *words: str) -> str:

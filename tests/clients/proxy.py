@@ -17,11 +17,10 @@ ONE_CONNECTION_ONLY = frozenset({"connection", "keep-alive", "transfer-encoding"
 METHODS = ["GET", "POST", "DELETE", "OPTIONS", "HEAD"]
 
 
-def proxy(replicas: Sequence[str]) -> Starlette:
+def proxy(replicas: Sequence[str], client: httpx.AsyncClient) -> Starlette:
     """Bodies stream in both directions; who goes away here goes away there."""
     turns = itertools.cycle(replicas)
     taken: Counter[str] = Counter()
-    client = httpx.AsyncClient(timeout=120, limits=httpx.Limits(max_connections=200))
 
     async def forward(request: Request) -> Response:
         replica = next(turns)
@@ -62,4 +61,5 @@ def proxy(replicas: Sequence[str]) -> Starlette:
 
 if __name__ == "__main__":
     _, port, *urls = sys.argv
-    uvicorn.run(proxy(urls), host="127.0.0.1", port=int(port), log_level="warning")
+    patient = httpx.AsyncClient(timeout=120, limits=httpx.Limits(max_connections=200))
+    uvicorn.run(proxy(urls, patient), host="127.0.0.1", port=int(port), log_level="warning")

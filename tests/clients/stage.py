@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import secrets
+import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +24,7 @@ from tests.service import NOT_OURS
 PROJECT = Path(__file__).parents[2]
 READY_WITHIN_S = 90.0
 BURST = 400
+COMMAND = "power_on"
 EXHAUSTED = "fake-exhausted-organization-key-for-tests-00001"
 
 
@@ -68,13 +70,16 @@ def stage() -> Generator[Stage]:
             "REPLICAS": "2",
         }
 
-        def start(name: str, *words: str) -> None:
+        def start(name: str, *words: str) -> subprocess.Popen[bytes]:
             command = [sys.executable, "-P", "-m", *words]
-            guard.start(command, folder / f"{name}.log", environment=environment, folder=PROJECT)
+            return guard.start(command, folder / f"{name}.log", environment=environment, folder=PROJECT)
 
         start("simulator", "app.cli", "simulator", "--port", str(cloud))
         migrating = guard.start(
-            [sys.executable, "-m", "app.cli", "migrate"], folder / "migrate.log", environment=environment, folder=PROJECT
+            [sys.executable, "-m", "app.cli", "migrate"],
+            folder / "migrate.log",
+            environment=environment,
+            folder=PROJECT,
         )
         assert migrating.wait() == 0, (folder / "migrate.log").read_text()
         guard.ended(migrating)
@@ -86,10 +91,22 @@ def stage() -> Generator[Stage]:
         for port in replicas:
             wait_for(port, "/readyz")
         wait_for(proxy, "/_turns")
-        key = ORGANIZATION_KEYS[0]
-        rows = httpx.get(f"http://{HOST}:{replicas[0]}/v1/devices?per_page=50", headers={"X-XYTE-API-KEY": key})
-        online = [row["id"] for row in rows.raise_for_status().json()["items"] if row.get("status") == "online"]
-        yield Stage(f"http://{HOST}:{proxy}", key, online)
+        yield Stage(f"http://{HOST}:{proxy}", ORGANIZATION_KEYS[0], able(f"http://{HOST}:{replicas[0]}"))
+
+
+def able(url: str) -> list[str]:
+    """The devices that know the command which the clients will send."""
+    with httpx.Client(base_url=url, headers={"X-XYTE-API-KEY": ORGANIZATION_KEYS[0]}, timeout=30) as client:
+        rows = client.get("/v1/devices?per_page=20").raise_for_status().json()["items"]
+        tries = [(row["id"], {"device_id": row["id"], "name": COMMAND, "dry_run": True}) for row in rows]
+        params = [(device, {"name": "send_command", "arguments": arguments}) for device, arguments in tries]
+        return [
+            device
+            for device, call in params
+            if not client.post("/", json={"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}).json()[
+                "result"
+            ]["isError"]
+        ]
 
 
 def wait_for(port: int, path: str) -> None:

@@ -42,7 +42,7 @@ async function offered() {
   const missing = await call(client, "get_device", { device_id: "no-such-device" });
   seen.error = missing.isError && missing.content[0].text.includes("xyte_not_found") ? "ok" : JSON.stringify(missing);
   const heard = [];
-  const sent = await call(client, "send_command_async", { device_id: task.device, name: "reboot" });
+  const sent = await call(client, "send_command_async", { device_id: task.device, name: "power_on" });
   const waited = { task_id: sent.structuredContent.id, wait_seconds: 5 };
   const status = await call(client, "get_task_status", waited, { onprogress: (progress) => heard.push(progress) });
   seen.progress = heard.length && !status.isError ? "ok" : `none heard: ${JSON.stringify(status.content)}`;

@@ -1,4 +1,4 @@
-"""What a Python client sees, one line of JSON: `python.py CLIENT`, the task in MATRIX. Runs in the client's own Python."""
+"""What a Python client sees, as a line of JSON: `client.py CLIENT`, its task in MATRIX, in that client's own Python."""
 
 import asyncio
 import json
@@ -93,7 +93,7 @@ async def offered(client, call, capabilities):
     async def progress(done, total=None, message=None):
         heard.append(done)
 
-    _, task, _ = await call("send_command_async", {"device_id": TASK["device"], "name": "reboot"})
+    _, task, _ = await call("send_command_async", {"device_id": TASK["device"], "name": "power_on"})
     is_error, _, content = await call("get_task_status", {"task_id": task["id"], "wait_seconds": 5}, progress)
     seen["progress"] = "ok" if heard and not is_error else f"none heard: {content}"
     seen["resource"] = NOT_OFFERED
