@@ -10,6 +10,18 @@ from pydantic import ValidationError
 
 from app import probe
 
+CLIENT_NAMES = (
+    "claude-code",
+    "claude-desktop",
+    "cursor",
+    "vscode",
+    "codex",
+    "gemini",
+    "windsurf",
+    "zed",
+    "mcp-remote",
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; what is wrong with the settings is one clear line each."""
@@ -61,6 +73,17 @@ def parser() -> argparse.ArgumentParser:
     )
     stdio.add_argument("--data", type=Path, default=None, help="where embedded servers keep their data")
     stdio.set_defaults(run=run_stdio)
+
+    connect = verbs.add_parser("connect", help="a configuration for a client, printed or written into its file")
+    connect.add_argument("client", choices=CLIENT_NAMES, metavar="CLIENT", help=", ".join(CLIENT_NAMES))
+    connect.add_argument("--url", default="", help="of a gateway, such as https://gateway.example.com/mcp; else stdio")
+    connect.add_argument("--name", default="xyte", help="of the server in the client (default xyte)")
+    connect.add_argument("--toolsets", default="", help="toolsets to offer, such as devices,tickets")
+    connect.add_argument("--read-only", action="store_true", help="offer only tools that change nothing")
+    connect.add_argument("--embedded", action="store_true", help="stdio with servers for long commands")
+    connect.add_argument("--write", action="store_true", help="merge it into the client's file, with a backup")
+    connect.add_argument("--file", type=Path, default=None, help="another file than the client's usual one")
+    connect.set_defaults(run=run_connect)
 
     doctor = verbs.add_parser("doctor", help="look at key, cloud, PostgreSQL, Redis, clock and versions")
     doctor.add_argument("--json", action="store_true", help="the findings as JSON")
@@ -154,6 +177,21 @@ def run_stdio(options: argparse.Namespace) -> int:
             data=options.data,
         )
     )
+
+
+def run_connect(options: argparse.Namespace) -> int:
+    """A client's configuration."""
+    from app import connect  # noqa: PLC0415
+
+    wish = connect.Wish(
+        url=options.url,
+        name=options.name,
+        toolsets=options.toolsets,
+        read_only=options.read_only,
+        embedded=options.embedded,
+        program=connect.our_program(),
+    )
+    return connect.run(options.client, wish, write=options.write, file=options.file)
 
 
 def run_doctor(options: argparse.Namespace) -> int:

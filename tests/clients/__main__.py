@@ -44,9 +44,9 @@ def typescript(name: str) -> Callable[[Task], Seen]:
 def entry_of(package: dict[str, Any]) -> str:
     """Where a package's code for `import` lies."""
     entry: Any = package["exports"]["."]
-    while isinstance(entry, dict):
-        entry = entry.get("import") or entry.get("default") or entry.get("node")
-    return str(entry)
+    while not isinstance(entry, str):
+        entry = entry.get("import") or entry["default"]
+    return entry
 
 
 def inspector(era: str) -> Callable[[Task], Seen]:

@@ -30,25 +30,21 @@ class Inspector:
             return seen | {"progress": "no task"}
         task = json.loads(sent)["result"]["structuredContent"]
         seen["progress"] = said(self._call("get_task_status", task_id=task["id"], wait_seconds="5"), '"state"')
-        for column, method, read in (
-            ("resource", "resources/list", lambda row: ("resources/read", "--uri", row["uri"])),
-            ("prompt", "prompts/list", lambda row: ("prompts/get", "--prompt-name", row["name"])),
-        ):
-            seen[column] = self._first(method, read)
+        seen["resource"] = self._first("resources/list", ["resources/read", "--uri"], "uri")
+        seen["prompt"] = self._first("prompts/list", ["prompts/get", "--prompt-name"], "name")
         seen["401"] = said(self._ask("tools/list", key=None, code=3), "")
         refusal = self._ask("tools/list", key=self._task["exhausted"], code=None)
         is_told = said(refusal, "429", "times a minute") == "ok"
         seen["429"] = "ok" if is_told else "ok, without a word" if '"error"' in refusal else "was not refused"
         return seen
 
-    def _first(self, method: str, read: Any) -> str:
+    def _first(self, method: str, read: list[str], name: str) -> str:
         listed = self._ask(method, code=None)
         rows = first_list(json.loads(listed)["result"]) if '"result"' in listed else []
         if not rows:
             return NOT_OFFERED
-        words = read(rows[0])
         given = [f"--prompt-args={argument['name']}=Board" for argument in rows[0].get("arguments", [])]
-        return said(self._ask(*words, *given), '"result"')
+        return said(self._ask(*read, rows[0][name], *given), '"result"')
 
     def _call(self, tool: str, code: int = 0, **arguments: str) -> str:
         given = [word for name, value in arguments.items() for word in ("--tool-arg", f"{name}={value}")]
@@ -124,7 +120,8 @@ class Curl:
 
 def first_list(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The rows of a list's result."""
-    return next((value for value in result.values() if isinstance(value, list)), [])
+    lists: list[list[dict[str, Any]]] = [value for value in result.values() if isinstance(value, list)]
+    return lists[0] if lists else []
 
 
 def said(answer: str, *words: str) -> str:

@@ -166,7 +166,7 @@ def test_a_room_is_started_by_one_press_and_shut_down_by_two(tmp_path: Path) -> 
 
 @with_browser
 def test_the_host_s_colours_and_requests_are_heard(tmp_path: Path) -> None:
-    news = [
+    news: list[dict[str, Any]] = [
         {"method": "ui/notifications/tool-result", "params": {"content": [{"type": "text", "text": "not json"}]}},
         {"method": "ui/notifications/tool-cancelled", "params": {"reason": "x"}},
         {
