@@ -13,6 +13,7 @@ RUN python -m venv --without-pip /opt/xyte-mcp \
       --quiet --require-hashes --only-binary :all: -r /build/requirements.lock
 COPY alembic.ini /srv/xyte-mcp/alembic.ini
 COPY migrations /srv/xyte-mcp/migrations
+COPY docs /srv/xyte-mcp/docs
 COPY app /srv/xyte-mcp/app
 COPY deploy/image/xyte-mcp /opt/xyte-mcp/bin/xyte-mcp
 RUN python -m compileall -q -j 0 /srv/xyte-mcp \

@@ -82,6 +82,11 @@ def migration(arguments: list[str]) -> NoReturn:
     with_servers("/bin/sh", "-c", f'{alembic} upgrade head && {alembic} revision --autogenerate -m "$0"', arguments[0])
 
 
+def tour(_: list[str]) -> NoReturn:
+    """Show the story in this terminal: find a room, start it, break it, diagnose it, shut it down."""
+    become(python(), "-P", "-m", "app.tour")
+
+
 def bench(arguments: list[str]) -> NoReturn:
     """Measure the gateway beside its contenders; further words go to the bench."""
     os.chdir(PROJECT)
@@ -102,6 +107,11 @@ def sdk(arguments: list[str]) -> NoReturn:
 def clients(arguments: list[str]) -> NoReturn:
     """Try real clients against two replicas behind a proxy, and print the table; further words name single ones."""
     become(python(), "-P", "-m", "tests.clients", *arguments)
+
+
+def conformance(arguments: list[str]) -> NoReturn:
+    """Run the protocol's official suite against the endpoint's fixtures and the running service."""
+    become(python(), "-P", "-m", "tests.conformance", *arguments)
 
 
 def fuzz(arguments: list[str]) -> NoReturn:
@@ -141,10 +151,12 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "format": format_,
     "snapshots": snapshots,
     "migration": migration,
+    "tour": tour,
     "bench": bench,
     "faults": faults,
     "sdk": sdk,
     "clients": clients,
+    "conformance": conformance,
     "fuzz": fuzz,
     "deploy-check": deploy_check,
     "lock": lock,

@@ -3,6 +3,8 @@
 from typing import NoReturn
 
 from asyncpg import PostgresError  # pyright: ignore[reportMissingTypeStubs]
+from sqlalchemy import event
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -13,6 +15,9 @@ from app.settings import NO_POSTGRES
 
 AWAY = (OSError, TimeoutError, OperationalError, InterfaceError, NoFreeConnection, PostgresError)
 """What is raised while PostgreSQL is away, restarts, or has no connection to spare."""
+
+NOT_SERVING = frozenset({"08", "53", "57"})
+"""Classes of SQLSTATE: connection exception, insufficient resources, operator intervention."""
 
 
 class Table(DeclarativeBase):
@@ -26,7 +31,7 @@ def open_engine(url: str, *, for_worker: bool = False) -> AsyncEngine:
     """
     if url == NO_POSTGRES:
         return create_async_engine("postgresql+asyncpg://", async_creator=nowhere)
-    return create_async_engine(
+    engine = create_async_engine(
         asyncpg_url(url),
         pool_size=10,
         max_overflow=10,
@@ -39,6 +44,17 @@ def open_engine(url: str, *, for_worker: bool = False) -> AsyncEngine:
             "server_settings": {"app.worker": "on" if for_worker else "off"},
         },
     )
+    event.listen(engine.sync_engine, "handle_error", as_away, retval=True)
+    return engine
+
+
+def as_away(context: ExceptionContext) -> BaseException | None:
+    """PostgreSQL breaking off, starting, stopping or being full is one kind of failure, whatever class it comes in."""
+    sqlstate = str(getattr(context.original_exception, "sqlstate", None) or "")
+    gone = context.is_disconnect or sqlstate[:2] in NOT_SERVING
+    if gone and not context.is_pre_ping and not isinstance(context.sqlalchemy_exception, AWAY):
+        return ConnectionError("PostgreSQL broke the connection or takes none.")
+    return None
 
 
 async def nowhere() -> NoReturn:

@@ -17,3 +17,7 @@ DESTRUCTIVE: dict[str, Any] = {"x-effect": "destructive"}
 
 DEVICE: dict[str, Any] = {"x-toolset": "device"}
 """Beside the effect of a device's own operations, which MCP offers only when asked for by name."""
+
+UNLISTED: dict[str, Any] = {"x-unlisted": True}
+"""Beside the effect of what is rarely needed: its tool is listed with its toolset or by name, not among all tools;
+run_operation reaches it."""

@@ -11,6 +11,9 @@ Problem
 ├── NotFound                  404  not_found
 ├── MethodNotAllowed          405  method_not_allowed
 ├── BodyTimeout               408  body_timeout
+├── Ambiguous                 409  ambiguous               a name that several things have
+├── NothingToDo               409  nothing_to_do
+├── VersionConflict           409  version_conflict
 ├── TaskEnded                 409  task_ended
 ├── RequestUnderWay           409  idempotency_in_progress
 ├── BodyTooLarge              413  body_too_large
@@ -133,9 +136,18 @@ class ForeignOrigin(Problem):
 
 
 class NotFound(Problem):
+    """`nearest` are the things whose names look most like the one that was asked for."""
+
     status = 404
     title = "Not found"
     error = "not_found"
+
+    def __init__(self, detail: str, nearest: Sequence[Mapping[str, Any]] = ()) -> None:
+        super().__init__(detail)
+        self.nearest = [dict(thing) for thing in nearest]
+
+    def facts(self) -> dict[str, Any]:
+        return {"nearest": self.nearest} if self.nearest else {}
 
 
 class MethodNotAllowed(Problem):
@@ -170,6 +182,33 @@ class ConfirmationNeeded(Problem):
 
     def facts(self) -> dict[str, Any]:
         return {"confirm": self.confirm}
+
+
+class Ambiguous(Problem):
+    """A name that several things have; `candidates` are they, each with what tells it from the others."""
+
+    status = 409
+    title = "Several are meant"
+    error = "ambiguous"
+
+    def __init__(self, detail: str, candidates: Sequence[Mapping[str, Any]]) -> None:
+        super().__init__(detail)
+        self.candidates = [dict(candidate) for candidate in candidates]
+
+    def facts(self) -> dict[str, Any]:
+        return {"candidates": self.candidates}
+
+
+class NothingToDo(Problem):
+    status = 409
+    title = "Nothing to do"
+    error = "nothing_to_do"
+
+
+class VersionConflict(Problem):
+    status = 409
+    title = "Another version is the latest"
+    error = "version_conflict"
 
 
 class TaskEnded(Problem):

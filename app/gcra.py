@@ -83,6 +83,11 @@ class Gcra:
             except (RedisError, OSError, TimeoutError):
                 self.degraded, self._retry_at = True, time.monotonic() + RETRY_REDIS_AFTER_S
                 decisions = [self._take_locally(bucket, rate) for bucket, rate, _ in batch]
+            except Exception as failure:  # noqa: BLE001  those who wait are told, or they would wait for ever
+                for _, _, waiter in batch:
+                    if not waiter.done():
+                        waiter.set_exception(failure)
+                continue
             else:
                 self.degraded = False
             for (_, _, waiter), decision in zip(batch, decisions, strict=True):

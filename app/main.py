@@ -23,7 +23,9 @@ from app.mcp import router as operations
 from app.mcp import transport
 from app.mcp.server import GatewayMCP
 from app.openapi import DESCRIPTION, describe, documented
+from app.presets import router as presets
 from app.resources import get_resources, open_resources
+from app.rooms import router as rooms
 from app.settings import Settings
 from app.tasks import router as tasks
 from app.tasks.replays import Replays
@@ -49,7 +51,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
     app.state.settings = settings
-    include(app, "/v1", *organization.routers, tasks.router, operations.router)
+    include(app, "/v1", *organization.routers, rooms.router, presets.router, tasks.router, operations.router)
     include(app, "/v1/partner", *partner.routers)
     include(app, "/v1/device", *device.routers, tags=["Device API"])
     app.state.fixed_paths = fixed_paths(app)
@@ -108,7 +110,7 @@ def fixed_paths(app: FastAPI) -> dict[str, list[str]]:
 def mount_mcp(app: FastAPI) -> None:
     """The protocol's endpoint, which needs no router."""
     gateway = GatewayMCP(app)
-    app.state.mcp = transport.McpEndpoint(gateway)
+    app.state.mcp = transport.mounted(gateway)
     app.state.catalogue = gateway.catalogue
     app.add_middleware(transport.McpDoor, endpoint=app.state.mcp)
 

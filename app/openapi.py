@@ -47,6 +47,8 @@ TAGS = {
     "Partner devices": "Devices of a vendor's models, over all customers. Needs a partner key.",
     "Partner organizations": "Customers of a vendor. Needs a partner key.",
     "Partner tickets": "Tickets of a vendor's customers. Needs a partner key.",
+    "Presets": "What a room does at a word: shipped presets, the organization's own, and their runs.",
+    "Rooms": "Rooms as people speak of them: find, see, diagnose, control.",
     "Search": "Search and fetch over everything that has a name.",
     "Service": "Whether this service lives and can serve. Needs no key.",
     "Spaces": "Sites, floors and rooms.",

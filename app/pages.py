@@ -24,7 +24,14 @@ async def landing(request: Request) -> HTMLResponse:
     """What this is and how to connect."""
     settings = request.app.state.settings
     url = settings.public_url or str(request.base_url).rstrip("/")
-    return HTMLResponse(LANDING.replace("{{url}}", url).replace("{{version}}", request.app.version))
+    catalogue = request.app.state.catalogue
+    rows = "".join(
+        f"<tr><td><code>{name}</code><td>{cost.tools}<td>{cost.tokens:,}" for name, cost in catalogue.costs.items()
+    )
+    page = LANDING.replace("{{url}}", url).replace(
+        "{{version}}", f"{request.app.version}, tools {catalogue.digest[:12]}"
+    )
+    return HTMLResponse(page.replace("{{toolsets}}", rows))
 
 
 @router.get("/docs")

@@ -22,6 +22,10 @@ from app.gcra import Gcra
 from app.seal import Seal
 from app.settings import Settings
 from app.xyte.client import Cloud
+from app.xyte.memory import Memory
+
+COMPLETIONS_BELIEVED_FOR_S = 30.0
+"""A person types faster than that."""
 
 
 @dataclass
@@ -38,6 +42,7 @@ class Resources:
     tenants: dict[str, str] = field(default_factory=dict[str, str])
     resolved_at: dict[str, float] = field(default_factory=dict[str, float])
     spent: set[str] = field(default_factory=set[str])
+    completions: Memory = field(default_factory=lambda: Memory(believed_for_s=COMPLETIONS_BELIEVED_FOR_S))
     sessions: async_sessionmaker[AsyncSession] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -74,7 +79,7 @@ async def open_resources(
     finally:
         await doorbell.close()
         await gcra.close()
-        await cloud.transport.aclose()
+        await cloud.close()
         await redis.aclose()
         await engine.dispose()
 
@@ -95,7 +100,8 @@ def open_transport(settings: Settings) -> httpx.AsyncBaseTransport:
     """httpx on aiohttp's connection pool; no cookies, no redirects, nothing sent twice."""
 
     def session() -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(limit=settings.xyte_connections, keepalive_timeout=30, ttl_dns_cache=60)
+        # Shorter than the idle time of common servers: a connection that is just being closed loses a command's answer.
+        connector = aiohttp.TCPConnector(limit=settings.xyte_connections, keepalive_timeout=4, ttl_dns_cache=60)
         client = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
         client._retry_connection = False  # pyright: ignore[reportPrivateUsage]  it would repeat PUT and DELETE
         return client

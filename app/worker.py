@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import AWAY
 from app.doorbell import QUEUE, as_json, end, patient_pool
+from app.presets import jobs as presets
 from app.resources import Resources, open_resources
 from app.settings import Settings
 from app.tasks.dispatcher import Dispatcher
@@ -103,7 +104,7 @@ async def working(settings: Settings) -> AsyncGenerator[Dispatcher]:
     if settings.worker_metrics_port:
         start_http_server(settings.worker_metrics_port)
     async with open_resources(settings, for_worker=True) as resources:
-        dispatcher = Dispatcher(resources)
+        dispatcher = Dispatcher(resources, also=[presets.advance])
         listening = listen(resources, dispatcher) if settings.tasks_wakeup == "poll" else asyncio.sleep(0)
         listener = asyncio.create_task(listening)
         async with dispatcher.running():

@@ -7,8 +7,12 @@ from alembic import context
 from sqlalchemy import Connection, pool
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from app.db import asyncpg_url
-from app.tasks.models import Table
+import app.presets.models
+import app.rooms.models
+import app.tasks.models
+from app.db import Table, asyncpg_url
+
+TABLES = (app.presets.models, app.rooms.models, app.tasks.models)
 
 
 def migrate(connection: Connection) -> None:

@@ -22,6 +22,11 @@ from app.simulator import ORGANIZATION_KEYS, PARTNER_KEY, ConnectionCut, create_
 from tests.world import Simulator
 
 
+def pytest_configure() -> None:
+    """Else pytest-asyncio has a spare event loop made, which it forgets unclosed."""
+    asyncio.set_event_loop(None)
+
+
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """The given PostgreSQL and Redis, else embedded ones."""

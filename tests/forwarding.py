@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, cast, get_args, get_type_hints
 from urllib.parse import parse_qs, parse_qsl, quote, unquote, urlsplit
 
@@ -11,6 +12,7 @@ import orjson
 import respx
 from fastapi import FastAPI
 from fastapi.routing import RouteContext, iter_route_contexts
+from jsonschema import Draft202012Validator
 
 from app.mcp.selection import Catalogue
 from app.simulator.records import EdgeJob
@@ -74,6 +76,7 @@ class Door:
         assert answer.status_code == 200, answer.text
         row.compare(self.requests[-1], self.ids)
         self.check(row, answer.json(), self.said())
+        assert mistakes(answer.json(), promised(self.app, row.operation)) == []
         return answer.json()
 
     async def mcp(self, row: Forwarded) -> Any:
@@ -89,6 +92,7 @@ class Door:
         assert not result.get("isError"), result
         row.compare(self.requests[-1], self.ids)
         self.check(row, result["structuredContent"], without_nulls(self.said()))
+        assert mistakes(result["structuredContent"], catalogue.tools[row.operation].output_schema) == []
         return result["structuredContent"]
 
     @property
@@ -113,6 +117,24 @@ class Door:
             assert [answer] == rows
         else:
             assert answer == said
+
+
+@cache
+def promised(app: FastAPI, operation: str) -> Any:
+    """The schema of an operation's success in OpenAPI."""
+    document: Any = app.openapi()
+    for method in (method for path in document["paths"].values() for method in path.values()):
+        if method["operationId"] == operation:
+            said = next(answer for status, answer in method["responses"].items() if status.startswith("2"))
+            schema: Any = said.get("content", {}).get("application/json", {}).get("schema", True)
+            return {"allOf": [schema], "components": document["components"]}
+    raise LookupError(operation)
+
+
+def mistakes(answer: Any, schema: Any) -> list[str]:
+    """Where an answer is not what its schema says."""
+    validator: Any = Draft202012Validator(schema)
+    return [error.message for error in validator.iter_errors(answer)]
 
 
 def table(value: Any) -> dict[str, Any]:

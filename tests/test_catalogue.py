@@ -26,7 +26,10 @@ OURS_FOR_THEIRS: dict[str, tuple[set[str], set[str]]] = {
     "device.file-dumps.sendDump": ({"content", "encoding"}, {"<raw bytes>"}),  # bytes, as JSON carries them
     "device.file-dumps.appendDumpFile": ({"content", "encoding"}, {"<raw bytes>"}),
 }
-IMPLIED = {"partner.devices.getCommands": {"page"}}  # says the catalogue of its pages
+IMPLIED = {
+    "partner.devices.getCommands": {"page"},  # says the catalogue of its pages
+    "organization.commands.sendCommand": {"wait_seconds"},  # ours: waits for its end
+}
 SEEN: dict[str, set[str]] = {  # in answers, though not among the entity's fields
     "DeviceState": {"device_id"},
     "StateRecord": {"device_id"},

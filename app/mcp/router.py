@@ -2,25 +2,22 @@
 
 import difflib
 import re
-from collections.abc import Iterable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from app import auth
+from app import __version__, auth
 from app.dependencies import Caller, OrganizationApi, Resources
 from app.effects import DESTRUCTIVE, READ, Effect
 from app.errors import NotOffered, XyteRefusedKey
 from app.mcp.operations import Operation
-from app.mcp.selection import Catalogue, Offer, selection_of, size_of
+from app.mcp.selection import Catalogue, Offer, selection_of
 from app.resources import get_resources
 from app.xyte.schemas.info import OrganizationInfo
 from app.xyte.schemas.shapes import Sent
 
 router = APIRouter(tags=["Context"])
-
-BYTES_PER_TOKEN = 4.3
 
 
 async def get_catalogue(request: Request) -> Catalogue:
@@ -47,9 +44,11 @@ class Toolset(BaseModel):
 
 
 class Toolsets(BaseModel):
-    """All groups, and how to choose."""
+    """All groups, how to choose, and what tells one state of the tools from another."""
 
     items: list[Toolset]
+    version: str = Field(description="The gateway's.")
+    sha256: str = Field(description="Changes when any tool does.")
     choose: str = (
         "/mcp/x/NAME,NAME; /mcp/readonly; headers X-MCP-Toolsets, X-MCP-Tools, X-MCP-Exclude-Tools, X-MCP-Readonly"
     )
@@ -139,7 +138,11 @@ async def whoami(
 @router.get("/toolsets", summary="List toolsets", openapi_extra=READ)
 async def list_toolsets(catalogue: Tools) -> Toolsets:
     """The groups of tools that a connection may choose, with what each costs a model to read."""
-    return Toolsets(items=[toolset(name, names, catalogue) for name, names in groups(catalogue).items()])
+    items = [
+        Toolset(name=name, tools=list(catalogue.groups[name]), bytes=cost.bytes, tokens=cost.tokens)
+        for name, cost in catalogue.costs.items()
+    ]
+    return Toolsets(items=items, version=__version__, sha256=catalogue.digest)
 
 
 @router.get("/operations", summary="Find operations", openapi_extra=READ)
@@ -168,18 +171,6 @@ async def run_operation(
     operation = catalogue.operations[call.operation]
     given = {get_resources: resources, auth.get_caller: caller, get_offer: offer, get_catalogue: catalogue}
     return await operation.call(operation.bind(call.arguments), given)
-
-
-def groups(catalogue: Catalogue) -> dict[str, tuple[str, ...]]:
-    """Every toolset that can be named."""
-    return {"default": catalogue.default, "all": tuple(catalogue.tools)} | catalogue.toolsets
-
-
-def toolset(name: str, names: Iterable[str], catalogue: Catalogue) -> Toolset:
-    """A group with its cost."""
-    tools = [catalogue.tools[tool] for tool in names]
-    size = size_of(tools)
-    return Toolset(name=name, tools=[tool.name for tool in tools], bytes=size, tokens=round(size / BYTES_PER_TOKEN))
 
 
 def found(name: str, catalogue: Catalogue) -> OperationFound:

@@ -1,6 +1,7 @@
 """Which tools a request sees: chosen by header, path and query, within what the operator allows."""
 
 import difflib
+import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from app.mcp.operations import Operation
 ALL = "all"
 DEFAULT = "default"
 OFF_UNLESS_NAMED = frozenset({"device"})
+NOT_AMONG_ALL = frozenset({"partner_devices", "partner_organizations", "partner_tickets"})
+"""For a partner's key, which names them; all is what an organization's key can do."""
 
 DEFAULT_TOOLS = (
     "whoami",
@@ -58,6 +61,7 @@ class Selection:
 
 
 NOTHING_ASKED = Selection()
+BYTES_PER_TOKEN = 4.3
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,19 @@ class Offer:
     read_only: bool
     as_json: dict[str, bytes] = field(default_factory=dict[str, bytes], compare=False)
     """Its list as sent, by era of the protocol."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a list of tools costs a model to read."""
+
+    tools: int
+    bytes: int
+
+    @property
+    def tokens(self) -> int:
+        """About how many tokens, counted for the tokenizer o200k."""
+        return round(self.bytes / BYTES_PER_TOKEN)
 
 
 class Catalogue:
@@ -100,7 +117,16 @@ class Catalogue:
             toolset: tuple(name for name in self.tools if self.operations[name].toolset == toolset)
             for toolset in sorted(bound)
         }
-        self.default = tuple(name for name in DEFAULT_TOOLS if name in self.tools)
+        self.groups: dict[str, tuple[str, ...]] = {
+            DEFAULT: tuple(name for name in DEFAULT_TOOLS if name in self.tools),
+            ALL: tuple(name for name in self.tools if is_among_all(self.operations[name])),
+        } | self.toolsets
+        self.costs = {
+            toolset: Cost(len(names), size_of(self.tools[name] for name in names))
+            for toolset, names in self.groups.items()
+        }
+        dumped = [self.tools[name].model_dump(by_alias=True, exclude_none=True, mode="json") for name in self.tools]
+        self.digest = hashlib.sha256(orjson.dumps(dumped, option=orjson.OPT_SORT_KEYS)).hexdigest()
         self._read_only = read_only
         self.offer = lru_cache(maxsize=256)(self._offer)
 
@@ -112,7 +138,7 @@ class Catalogue:
         return named | (known - OFF_UNLESS_NAMED if ALL in toolsets else set())
 
     def _offer(self, selection: Selection) -> Offer:
-        self._check(selection.toolsets, [*self.toolsets, ALL, DEFAULT], "toolset")
+        self._check(selection.toolsets, list(self.groups), "toolset")
         self._check((*selection.tools, *selection.excluded), list(self.tools), "tool")
         read_only = self._read_only or selection.read_only
         reachable = frozenset(
@@ -134,8 +160,7 @@ class Catalogue:
         wanted: dict[str, None] = {}
         toolsets = selection.toolsets or (() if selection.tools else (DEFAULT,))
         for toolset in toolsets:
-            names = self.default if toolset == DEFAULT else self.tools if toolset == ALL else self.toolsets[toolset]
-            wanted |= dict.fromkeys(names)
+            wanted |= dict.fromkeys(self.groups[toolset])
         return list(wanted | dict.fromkeys(selection.tools))
 
     def _check(self, named: Iterable[str], valid: list[str], kind: str) -> None:
@@ -145,6 +170,11 @@ class Catalogue:
                 raise InvalidSelection(
                     f"There is no {kind} {name!r}.", sorted(near if kind == "tool" and near else valid)
                 )
+
+
+def is_among_all(operation: Operation) -> bool:
+    """Whether `all` lists it; what it leaves out its own toolset lists, and run_operation runs."""
+    return not operation.unlisted and operation.toolset not in NOT_AMONG_ALL
 
 
 def size_of(tools: Iterable[Tool]) -> int:

@@ -1,11 +1,17 @@
 """One stateless endpoint for both eras of the protocol; closes what the SDK leaves open."""
 
-from collections.abc import AsyncGenerator
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, cast
 
 import orjson
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.server.lowlevel import Server
+from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp.shared.exceptions import MCPError
+from pydantic import ValidationError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
@@ -13,23 +19,43 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import auth, limits
 from app.errors import MethodNotAllowed, NotFound, Problem, UnsupportedMediaType
+from app.mcp.confirmation import security
 from app.mcp.fastlane import FastLane
-from app.mcp.selection import PATH, selection_of
+from app.mcp.selection import PATH, Catalogue, selection_of
 from app.mcp.server import GatewayMCP
 from app.resources import get_resources
 
+logger = logging.getLogger("app.mcp")
+
+Context = ServerRequestContext[Any, Any]
 VERSION_HEADER = "mcp-protocol-version"
 VERSION_META = "io.modelcontextprotocol/protocolVersion"
 
 
-class McpEndpoint:
-    """Key, limit and envelope are checked here; then the fast lane or the SDK answers."""
+Admit = Callable[[Scope, Headers], Awaitable[None]]
+"""Lets a request in, or raises a problem; leaves the caller in the request's state."""
+Quick = Callable[[Scope, Receive, Headers, Mapping[str, Any]], Awaitable[Response | None]]
+"""Answers what needs no SDK."""
 
-    def __init__(self, gateway: GatewayMCP) -> None:
-        self._catalogue = gateway.catalogue
-        self._fast_lane = FastLane(gateway)
-        self._streaming = StreamableHTTPSessionManager(gateway.server, stateless=True, json_response=False)
-        self._plain = StreamableHTTPSessionManager(gateway.server, stateless=True, json_response=True)
+
+def mounted(gateway: GatewayMCP) -> "McpEndpoint":
+    """The gateway's tools behind key and limit."""
+    admission = Admission(gateway.catalogue)
+    return McpEndpoint(gateway.server, security(gateway.settings), admission, FastLane(gateway).answer)
+
+
+class McpEndpoint:
+    """A low-level server as an endpoint: admission and envelope first, then something quick or the SDK answers.
+
+    It belongs to one server, whose errors it masks and whose questions it seals.
+    """
+
+    def __init__(self, server: Server[Any], seal: RequestStateSecurity, admit: Admit, quick: Quick) -> None:
+        server.middleware[:0] = [masked, RequestStateBoundary(seal, default_audience="xyte")]
+        self._admit = admit
+        self._quick = quick
+        self._streaming = StreamableHTTPSessionManager(server, stateless=True, json_response=False)
+        self._plain = StreamableHTTPSessionManager(server, stateless=True, json_response=True)
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None, None]:
@@ -40,10 +66,11 @@ class McpEndpoint:
             yield
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["headers"] = [(name, value.strip(b" \t")) for name, value in scope["headers"]]
         headers = MutableHeaders(scope=scope)
         try:
             await self._admit(scope, headers)
-            response = await self._answer(scope, headers)
+            response = await self._answer(scope, receive, headers)
         except Problem as problem:
             response = as_jsonrpc(scope, problem)
         if response is not None:
@@ -53,21 +80,7 @@ class McpEndpoint:
         headers["accept"] = "application/json, text/event-stream"
         await manager.handle_request(scope, receive, send)
 
-    async def _admit(self, scope: Scope, headers: Headers) -> None:
-        connection = HTTPConnection(scope)
-        resources = await get_resources(connection)
-        caller = auth.caller_of(headers, resources, scope)
-        await limits.take_unit(resources, caller, scope)
-        if not PATH.fullmatch(scope["path"]):
-            raise NotFound("No such path. The protocol is spoken at /mcp.")
-        if scope["method"] != "POST":
-            raise MethodNotAllowed(["POST"])
-        if not headers.get("content-type", "").lower().startswith("application/json"):
-            raise UnsupportedMediaType
-        selection = selection_of(scope["path"], headers, connection.query_params)
-        scope["state"]["offer"] = self._catalogue.offer(selection)
-
-    async def _answer(self, scope: Scope, headers: Headers) -> Response | None:
+    async def _answer(self, scope: Scope, receive: Receive, headers: Headers) -> Response | None:
         """What can be said without the SDK."""
         try:
             message: Any = orjson.loads(scope["state"].get("body", b""))
@@ -75,7 +88,33 @@ class McpEndpoint:
             return error(400, -32700, "The body is not JSON.")
         if refusal := refused(message, headers):
             return refusal
-        return await self._fast_lane.answer(scope, headers, message)
+        return await self._quick(scope, receive, headers, message)
+
+
+class Admission:
+    """Who calls, how often, and what they may see."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+
+    async def __call__(self, scope: Scope, headers: Headers) -> None:
+        connection = HTTPConnection(scope)
+        resources = await get_resources(connection)
+        caller = auth.caller_of(headers, resources, scope)
+        await limits.take_unit(resources, caller, scope)
+        if not PATH.fullmatch(scope["path"]):
+            raise NotFound("No such path. The protocol is spoken at /mcp.")
+        check_http(scope, headers)
+        selection = selection_of(scope["path"], headers, connection.query_params)
+        scope["state"]["offer"] = self._catalogue.offer(selection)
+
+
+def check_http(scope: Scope, headers: Headers) -> None:
+    """Only JSON, and only by POST."""
+    if scope["method"] != "POST":
+        raise MethodNotAllowed(["POST"])
+    if not headers.get("content-type", "").lower().startswith("application/json"):
+        raise UnsupportedMediaType
 
 
 class McpDoor:
@@ -90,6 +129,17 @@ class McpDoor:
             await self._endpoint(scope, receive, send)
         else:
             await self._app(scope, receive, send)
+
+
+async def masked(ctx: Context, call_next: CallNext) -> HandlerResult:
+    """Let nothing but an MCPError or a refused parameter reach the SDK, which shows any other exception's text."""
+    try:
+        return await call_next(ctx)
+    except (MCPError, ValidationError):
+        raise
+    except Exception:
+        logger.exception("method failed", extra={"mcp_method": ctx.method})
+        raise MCPError(-32603, "Internal error. The request id finds it in the log.") from None
 
 
 def is_mcp(scope: Scope) -> bool:

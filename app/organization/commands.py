@@ -4,10 +4,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from app.dependencies import CommandGate, OrganizationApi
+from app.dependencies import CommandGate, OrganizationApi, Report
 from app.effects import DESTRUCTIVE, PHYSICAL, READ
 from app.xyte.capabilities import checked
 from app.xyte.client import Answer
+from app.xyte.following import watched
 from app.xyte.schemas.commands import Command, CommandFilter, CommandId, CommandSend
 from app.xyte.schemas.devices import DeviceId
 from app.xyte.schemas.shapes import Page, Success
@@ -28,16 +29,22 @@ async def get_device_commands(
 
 @router.post("", summary="Send a command to a device", openapi_extra=PHYSICAL)
 async def send_command(
-    xyte: OrganizationApi, gate: CommandGate, device_id: DeviceId, command: CommandSend
+    xyte: OrganizationApi,
+    gate: CommandGate,
+    report: Report,
+    device_id: DeviceId,
+    command: CommandSend,
+    wait_seconds: Annotated[float, Query(ge=0, le=50, description="Wait so long for its end.")] = 0,
 ) -> Answer[Command]:
     """Make a device act, such as power_on. Real equipment moves; it cannot be taken back once it runs.
 
-    The answer says that Xyte queued it: see the end with get_device_commands. After a time-out look there before
-    sending again, for a second call is a second command.
+    The answer says that Xyte queued it: wait_seconds or get_device_commands shows its end. After a time-out look there
+    before sending again, for a second call is a second command.
     """
     body = await checked(xyte, device_id, command)
     await gate(device_id)
-    return await xyte.post(Command, "devices", device_id, "commands", body=body)
+    sent = await xyte.post(Command, "devices", device_id, "commands", body=body)
+    return await watched(xyte, device_id, sent, wait_seconds, report) if wait_seconds else sent
 
 
 @router.delete("/{command_id}", summary="Cancel a command", openapi_extra=DESTRUCTIVE)

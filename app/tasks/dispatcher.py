@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 from sqlalchemy.exc import IntegrityError
 
@@ -27,8 +28,9 @@ PAUSE_S = 0.5
 class Dispatcher:
     """Sends as many commands at a time as it has slots; a ring only makes it look sooner."""
 
-    def __init__(self, resources: Resources) -> None:
+    def __init__(self, resources: Resources, also: Sequence[Callable[[Ledger], Awaitable[None]]] = ()) -> None:
         self._resources = resources
+        self._also = also
         self._ledger = Ledger(resources)
         self._bell = asyncio.Event()
         self._sending: set[asyncio.Task[None]] = set()
@@ -49,6 +51,7 @@ class Dispatcher:
             self._regularly(lambda: jobs.sweep(self._ledger), LOOK_EVERY_S),
             self._regularly(self._census, 5.0),
             self._regularly(lambda: jobs.purge(self._ledger), 60.0),
+            *(self._regularly(partial(look, self._ledger), LOOK_EVERY_S / 4) for look in self._also),
         ]
         running = [asyncio.create_task(loop) for loop in loops]
         try:

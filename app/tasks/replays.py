@@ -20,7 +20,9 @@ from app.tasks import repository
 from app.tasks.router import key_in
 
 METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-TASKS = frozenset({"/v1/tasks", "/v1/tasks/bulk"})
+TASKS = frozenset(
+    {"/v1/tasks", "/v1/tasks/bulk", "/v1/fleet/control", "/v1/rooms/start", "/v1/rooms/shutdown", "/v1/preset-runs"}
+)
 KEPT = timedelta(days=1)
 LONGEST_ANSWER = 256 * 1024
 

@@ -81,7 +81,7 @@ class TaskStatus(BaseModel):
     """A task and what became of it."""
 
     id: UUID
-    kind: str = Field(description="command, or the parent of several: bulk.")
+    kind: str = Field(description="command, or the parent of several: bulk, preset.")
     state: State = Field(
         description="queued, dispatching (being sent), running (Xyte has it); final: done, error, cancelled, expired"
         " (not sent in time), outcome_unknown (it may or may not have run)."

@@ -18,7 +18,11 @@ async def checked(xyte: XyteClient, device_id: str, command: CommandSend) -> dic
     """The body for Xyte, or a problem that says what the device can do; without a known model it stays unchecked."""
     if command.skip_validation:
         return command.to_xyte()
-    commands = await commands_of(xyte, device_id)
+    return body_of(command, await commands_of(xyte, device_id))
+
+
+def body_of(command: CommandSend, commands: list[Entry]) -> dict[str, Any]:
+    """The body for Xyte, or a problem that says which of these commands there are and what they take."""
     if not commands:
         return command.to_xyte()
     entry = found(command, commands)
@@ -31,7 +35,11 @@ async def checked(xyte: XyteClient, device_id: str, command: CommandSend) -> dic
 async def commands_of(xyte: XyteClient, device_id: str) -> list[Entry]:
     """What the device's model lists; nothing when Xyte does not show the model to this key."""
     device = await xyte.known(dict[str, Any], "devices", device_id)
-    model_id = mapping(mapping(device.value).get("model")).get("id")
+    return await commands_of_model(xyte, mapping(mapping(device.value).get("model")).get("id"))
+
+
+async def commands_of_model(xyte: XyteClient, model_id: Any) -> list[Entry]:
+    """What a model lists, if it is known and Xyte shows it."""
     if not model_id:
         return []
     try:

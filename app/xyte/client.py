@@ -7,8 +7,9 @@ import re
 import time
 import unicodedata
 import zlib
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from math import ceil
 from typing import Any, Generic, Literal, Protocol, Self, TypeVar, cast, get_args
 from urllib.parse import quote, unquote, urlencode, urlsplit
@@ -34,7 +35,7 @@ from app.errors import (
 )
 from app.telemetry import UPSTREAM_REQUESTS, UPSTREAM_SECONDS
 from app.xyte.breaker import Breaker
-from app.xyte.memory import Memory
+from app.xyte.memory import LISTS_REMEMBERED, Memory
 from app.xyte.schemas.shapes import Page
 
 Scope = Literal["organization", "partner", "device"]
@@ -57,6 +58,8 @@ NOTHING_SAID = {"success": True}
 LONGEST_WAIT_S = 300.0
 REFUSED_FOR_S = 60.0
 REFUSED_REMEMBERED = 10_000
+WHOLE_BELIEVED_FOR_S = 30.0
+WHOLE_PAGES = 200
 
 
 class Answer(Response, Generic[Shape]):
@@ -124,6 +127,26 @@ class Cloud:
     breakers: dict[str, Breaker] = field(default_factory=dict[str, Breaker])
     refused: dict[tuple[str, Scope], float] = field(default_factory=dict[tuple[str, Scope], float])
     memory: Memory = field(default_factory=Memory)
+    lists: Memory = field(default_factory=partial(Memory, LISTS_REMEMBERED))
+    under_way: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
+
+    async def unbroken(self, work: Coroutine[Any, Any, Shape]) -> Shape:
+        """Do it to its end, even if the one who waits for it is cancelled."""
+        doing = asyncio.create_task(work)
+        self.under_way.add(doing)
+        doing.add_done_callback(self._ended)
+        return await asyncio.shield(doing)
+
+    def _ended(self, doing: asyncio.Task[Any]) -> None:
+        self.under_way.discard(doing)
+        if not doing.cancelled():
+            doing.exception()  # so that asyncio does not miss whoever would have looked at it
+
+    async def close(self) -> None:
+        """Let what is under way end, then hang up."""
+        if self.under_way:
+            await asyncio.wait(self.under_way)
+        await self.transport.aclose()
 
     def breaker_of(self, host: str) -> Breaker:
         """One for each host: a failing entry host says nothing about the hub."""
@@ -196,6 +219,24 @@ class XyteClient:
         page = paged(answer.value, parameters(query))
         return Answer(orjson.dumps(page), page)
 
+    async def whole(
+        self, *path: str | int, query: Mapping[str, Any] | None = None, believed_for_s: float = WHOLE_BELIEVED_FOR_S
+    ) -> list[dict[str, Any]]:
+        """All rows of a list, as this key saw them no longer ago than that; one reading serves all who ask at once."""
+        place = (self._fingerprint, self._scope, "whole", *path, urlencode(parameters(query)))
+
+        async def read() -> list[dict[str, Any]]:
+            found: list[dict[str, Any]] = []
+            for number in range(1, WHOLE_PAGES + 1):
+                asked = {**(query or {}), "page": number, "per_page": 100}
+                page: dict[str, Any] = (await self.page(dict[str, Any], *path, query=asked)).value
+                found += (row for row in page["items"] if isinstance(row, dict))
+                if not page["has_more"]:
+                    return found
+            raise UpstreamTooLarge(f"Xyte lists more than {WHOLE_PAGES * 100} {path[0]}: too many to look through.")
+
+        return await self._cloud.lists.fresh(place, believed_for_s, read)
+
     async def post(self, _shape: type[Shape], *path: str | int, body: Any = None) -> Answer[Shape]:
         return await self._ask("POST", path, body=body)
 
@@ -217,6 +258,13 @@ class XyteClient:
         if self._dry_run and method != "GET":
             raise Planned(method, urlsplit(url).path, f"{len(body)} bytes" if isinstance(body, bytes) else body)
         self._cloud.check_refusal(self._fingerprint, self._scope)
+        if method == "GET":
+            return await self._exchange(method, url, None, path)
+        # whoever asked for a change may go away, but what is on its way is not torn off: half sent is the worst
+        return await self._cloud.unbroken(self._exchange(method, url, body, path))
+
+    async def _exchange(self, method: str, url: str, body: Any, path: tuple[str | int, ...]) -> Answer[Any]:
+        """A request and its answer within the deadline, measured."""
         started = time.perf_counter()
         outcome = "error"
         try:

@@ -21,6 +21,7 @@ from app.tasks import service
 from app.tasks.crashes import STEPS, Step
 from app.tasks.models import FINAL
 from app.tasks.schemas import CommandSubmit
+from tests.faults.presets import preset
 from tests.faults.stage import Stage, Verdict, eventually, is_alive, stage
 
 Harm = Callable[[Stage], Coroutine[Any, Any, None]]
@@ -39,20 +40,20 @@ async def kills(
     dice = random.Random(1)
     async with stage(wakeup=wakeup, durable=durable) as ours:
         started = time.monotonic()
+        ours.total = commands
         for _ in range(3):
             ours.worker()
-        harming = asyncio.create_task(harm(ours)) if harm else None
-        submitting = asyncio.create_task(ours.submit(commands))
         next_kill = commands / (deaths + 1)
-        while ours.kills < deaths and time.monotonic() - started < give_up_s:
-            if await ours.progress() >= next_kill * (ours.kills + 1):
-                ours.kill(dice.choice(ours.workers))
-                ours.worker()
-                ours.kills += 1
-            await asyncio.sleep(0.02)
-        await submitting
-        if harming:
-            await harming
+        async with asyncio.TaskGroup() as together:
+            together.create_task(ours.submit(commands))
+            if harm:
+                together.create_task(harm(ours))
+            while ours.kills < deaths and time.monotonic() - started < give_up_s:
+                if await ours.progress() >= next_kill * (ours.kills + 1):
+                    ours.kill(dice.choice(ours.workers))
+                    ours.worker()
+                    ours.kills += 1
+                await asyncio.sleep(0.02)
         last_kill = time.monotonic()
         finished = await ours.finished(max(120.0, give_up_s - (last_kill - started)))
         verdict = await ours.judge(commands, started, finished=finished)
@@ -66,15 +67,15 @@ async def kills(
 
 async def flushed_twice(ours: Stage) -> None:
     """All of Redis is lost, two times."""
-    for _ in range(2):
-        await asyncio.sleep(3)
+    for share in (0.3, 0.6):
+        await ours.reached(share)
         async with ours.redis() as redis:
             await redis.execute_command("FLUSHALL")
 
 
 async def redis_away(ours: Stage) -> None:
     """Redis stands still for ten seconds, and then goes on."""
-    await asyncio.sleep(3)
+    await ours.reached(0.3)
     async with ours.redis() as redis:
         info: Any = await redis.execute_command("INFO", "server")
         pid = int(info["process_id"])
@@ -85,16 +86,16 @@ async def redis_away(ours: Stage) -> None:
 
 async def postgres_restarted(ours: Stage) -> None:
     """PostgreSQL falls over and recovers from its log, three times: it does so when one of its backends is killed."""
-    for _ in range(3):
-        await asyncio.sleep(3)
+    for share in (0.2, 0.4, 0.6):
+        await ours.reached(share)
         with suppress(Exception):
             async with ours.resources.engine.connect() as db:
                 os.kill((await db.execute(text("SELECT pg_backend_pid()"))).scalar_one(), signal.SIGKILL)
 
 
-async def crash_points(times: int = 50, steps: Sequence[Step] = STEPS) -> Verdict:
+async def crash_points(times: int = 50, steps: Sequence[Step] = STEPS, *, durable: bool = True) -> Verdict:
     """A worker, or an API, that dies at each step, so many times."""
-    async with stage() as ours:
+    async with stage(durable=durable) as ours:
         started = time.monotonic()
         numbers = count()
         for step in steps:
@@ -341,8 +342,9 @@ async def planted_keys() -> Verdict:
     """No store, log or dump holds the caller's key, in any spelling; the scan finds one that was planted."""
     async with stage() as ours:
         started = time.monotonic()
+        numbers = count(100)
         for step in ("after_fence", "after_send"):
-            await crash_working(ours, step, 1, count(100))
+            await crash_working(ours, step, 1, numbers)
         ours.worker(LOG_LEVEL="DEBUG")
         ours.api(LOG_LEVEL="DEBUG")
         async with client_of(ours) as client:
@@ -415,6 +417,7 @@ RUNS: dict[str, Run] = {
     "postgres": lambda: kills(2_000, 20, harm=postgres_restarted),
     "poll": lambda: kills(2_000, 20, wakeup="poll"),
     "crash-points": crash_points,
+    "preset": preset,
     "zombies": zombies,
     "same-key": same_key,
     "web-kills": web_kills,
@@ -425,5 +428,7 @@ RUNS: dict[str, Run] = {
 QUICK: dict[str, Run] = {
     "kills": lambda: kills(150, 3, durable=False, give_up_s=60),
     "flushed": lambda: kills(100, 1, durable=False, harm=flushed_twice, give_up_s=60),
-    "crash-points": lambda: crash_points(1, ("after_fence", "after_send", "before_record")),
+    "postgres": lambda: kills(100, 1, harm=postgres_restarted, give_up_s=60),
+    "poll": lambda: kills(100, 1, durable=False, wakeup="poll", give_up_s=60),
+    "crash-points": lambda: crash_points(1, durable=False),
 }

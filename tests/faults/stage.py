@@ -83,6 +83,7 @@ class Stage:
         self.workers: list[int] = []
         self.apis: list[int] = []
         self.kills = 0
+        self.total = 0
         self.environment: dict[str, str] = {}
         self.devices: list[str] = []
         self.key = ORGANIZATION_KEYS[0]
@@ -228,6 +229,14 @@ class Stage:
             states = await self.states()
             return states.total() - states["queued"] - states["dispatching"]
         return -1
+
+    async def reached(self, share: float) -> bool:
+        """Wait until this share of all the commands is out of the queue."""
+
+        async def far() -> bool:
+            return await self.progress() >= share * self.total
+
+        return await eventually(far, 300)
 
     async def finished(self, seconds: float) -> bool:
         """Whether every task ends within that time."""

@@ -10,7 +10,9 @@ from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import ElicitResult
 
+from app.main import create_app
 from app.resources import Resources, open_redis
+from app.settings import Settings
 from app.simulator import ORGANIZATION_KEYS
 from tests.world import Simulator, call
 
@@ -161,4 +163,27 @@ async def test_the_sdks_client_asks_its_person(app: FastAPI, resources: Resource
 
     assert not result.is_error
     assert device["id"] in questions[0]
+    assert await deletions(simulator) == 1
+
+
+async def test_another_replica_takes_the_answer(
+    client: httpx.AsyncClient, simulator: Simulator, settings: Settings, resources: Resources
+) -> None:
+    device = await simulator.a_device()
+    arguments = {"device_id": device["id"]}
+    other = create_app(settings)
+    other.state.resources = resources
+    transport = httpx.ASGITransport(app=other)
+    async with (
+        other.state.mcp.running(),
+        httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=client.headers) as there,
+    ):
+        state = (await modern(client, "delete_device", arguments))["result"]["requestState"]
+        response = {"confirmation": {"action": "accept", "content": {"confirm": device["id"]}}}
+
+        done = await modern(there, "delete_device", arguments, requestState=state, inputResponses=response)
+        again = await modern(client, "delete_device", arguments, requestState=state, inputResponses=response)
+
+    assert not done["result"].get("isError")
+    assert "used already" in again["result"]["content"][0]["text"]
     assert await deletions(simulator) == 1

@@ -150,6 +150,7 @@ async def test_toolsets_come_with_their_cost(client: httpx.AsyncClient) -> None:
     by_name = {toolset["name"]: toolset for toolset in answer.json()["items"]}
     assert by_name["all"]["bytes"] > by_name["default"]["bytes"] > by_name["commands"]["bytes"] > 0
     assert by_name["commands"]["tokens"] > 0
+    assert len(answer.json()["sha256"]) == 64
 
 
 async def test_operations_are_found_and_run_over_rest_too(client: httpx.AsyncClient) -> None:

@@ -112,7 +112,10 @@ async def test_a_missing_or_bad_key_is_a_jsonrpc_error(
     assert "resource_metadata" not in answer.headers.get("WWW-Authenticate", "")
 
 
-async def test_the_61st_call_is_a_jsonrpc_429_with_retry_after(client: httpx.AsyncClient) -> None:
+async def test_the_61st_call_is_a_jsonrpc_429_with_retry_after(client: httpx.AsyncClient, resources: Resources) -> None:
+    nothing_back = {"rate_limit_per_minute": 1, "rate_limit_burst": 60}
+    resources.settings = resources.settings.model_copy(update=nothing_back)
+
     answers = [await client.post("/mcp", json={"jsonrpc": "2.0", "id": n, "method": "ping"}) for n in range(61)]
 
     assert [answer.status_code for answer in answers] == [200] * 60 + [429]

@@ -1,9 +1,16 @@
 """Commands: each operation's request to the cloud, and its answer."""
 
+import asyncio
+from collections.abc import AsyncIterator
+
+import httpx2
 import pytest
+from mcp.client.client import Client
+from mcp.client.streamable_http import streamable_http_client
 
 from app.simulator import ORGANIZATION_KEYS
 from tests.forwarding import Door, Forwarded
+from tests.world import Simulator
 
 FORWARDED = [
     Forwarded(
@@ -75,3 +82,72 @@ async def test_a_command_needs_a_name(door: Door) -> None:
 
     assert answer.status_code == 422
     assert not door.requests
+
+
+@pytest.fixture
+async def living(simulator: Simulator) -> AsyncIterator[None]:
+    """A pretend cloud whose devices live on while a caller waits."""
+
+    async def live() -> None:
+        while True:
+            await asyncio.sleep(0.02)
+            simulator.tick(1)
+
+    life = asyncio.create_task(live())
+    yield
+    life.cancel()
+
+
+@pytest.mark.usefixtures("living")
+async def test_with_wait_seconds_the_answer_is_the_commands_end(door: Door) -> None:
+    path = f"/v1/devices/{door.ids['device']}/commands"
+
+    answer = await door.client.post(f"{path}?wait_seconds=50", json={"name": "power_on"})
+
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "done"
+    assert answer.json()["id"]
+
+
+async def test_a_command_that_does_not_end_in_time_is_told_as_it_was_last_seen(door: Door) -> None:
+    path = f"/v1/devices/{door.ids['device']}/commands"
+
+    answer = await door.client.post(f"{path}?wait_seconds=0.1", json={"name": "power_on"})
+
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "pending"
+
+
+async def test_a_list_that_cannot_be_read_does_not_hide_that_it_was_sent(door: Door, simulator: Simulator) -> None:
+    device = door.ids["device"]
+    await door.client.get(f"/v1/devices/{device}/commands")
+    await simulator.admin("POST", "faults", {"kind": "status", "status": 500, "method": "GET", "path": "*/commands"})
+
+    answer = await door.client.post(f"/v1/devices/{device}/commands?wait_seconds=0.3", json={"name": "power_on"})
+
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "pending"
+
+
+@pytest.mark.parametrize("mode", ["legacy", "auto"])
+@pytest.mark.usefixtures("living")
+async def test_a_caller_who_waits_hears_how_far_it_is(door: Door, mode: str) -> None:
+    heard: list[tuple[float, float | None, str | None]] = []
+
+    async def hear(progress: float, total: float | None, message: str | None) -> None:
+        heard.append((progress, total, message))
+
+    async with (
+        httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(app=door.app), headers={"X-XYTE-API-KEY": ORGANIZATION_KEYS[0]}
+        ) as http,
+        Client(streamable_http_client("http://localhost/mcp", http_client=http), mode=mode) as mcp,
+    ):
+        arguments = {"device_id": door.ids["device"], "name": "power_on", "wait_seconds": 50}
+        result = await mcp.call_tool("send_command", arguments, progress_callback=hear)
+
+    assert not result.is_error
+    assert result.structured_content["status"] == "done"
+    assert [step[0] for step in heard] == sorted({step[0] for step in heard})
+    assert heard[0][2] in ("pending", "in_progress")
+    assert heard[-1] == (3, 3, "done")

@@ -9,25 +9,23 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
 
+from app.mcp.resources import Page
+
 MIME_TYPE = "text/html;profile=mcp-app"
 SHUT: dict[str, Any] = {"connectDomains": [], "resourceDomains": [], "frameDomains": [], "baseUriDomains": []}
 """What a host builds its content security policy from: nothing is reached."""
 
 
 @dataclass(frozen=True)
-class App:
-    """A page, and the tools whose results it shows; its first fields are those of any fixed resource."""
+class App(Page):
+    """A page, and the tools whose results it shows."""
 
-    uri: str
-    title: str
-    description: str
-    text: str = field(repr=False)
-    tools: tuple[str, ...]
     mime_type: str = MIME_TYPE
-    meta: dict[str, Any] = field(default_factory=lambda: {"ui": {"csp": SHUT, "prefersBorder": True}})
+    meta: dict[str, Any] | None = field(default_factory=lambda: {"ui": {"csp": SHUT, "prefersBorder": True}})
+    tools: tuple[str, ...] = ()
 
 
-def page(name: str, title: str) -> str:
+def document(name: str, title: str) -> str:
     """One document of a body, the common style and scripts; its policy names the two by their digests."""
     folder = files(__name__)
     body = folder.joinpath(f"{name}.html").read_text(encoding="utf-8")
@@ -56,14 +54,14 @@ APPS = (
         uri="ui://xyte/fleet",
         title="Fleet",
         description="Devices by state, those in trouble first, and the incidents that are open.",
-        text=page("fleet", "Fleet"),
+        text=document("fleet", "Fleet"),
         tools=("list_devices", "find_devices"),
     ),
     App(
         uri="ui://xyte/room",
         title="Room",
         description="A room's devices, incidents and tickets, and buttons that start it and shut it down.",
-        text=page("room", "Room"),
+        text=document("room", "Room"),
         tools=("get_room_status",),
     ),
 )

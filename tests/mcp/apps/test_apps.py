@@ -75,6 +75,7 @@ def test_a_page_is_whole_in_itself_and_shut(app: App) -> None:
     assert not re.search(r"https?://|innerHTML|insertAdjacent|eval\(|document\.write|@import|url\(", app.text)
     assert app.uri.startswith("ui://xyte/")
     assert app.mime_type == MIME_TYPE
+    assert app.meta
     assert not any(app.meta["ui"]["csp"].values())
     assert len(app.text.encode()) < 20_000
 
@@ -96,9 +97,21 @@ async def test_the_tools_that_the_pages_call_exist_where_they_are_offered(client
     catalogue: Catalogue = app.state.catalogue
 
     called = {name for page in APPS for name in re.findall(r'(?:callTool|act)\("(\w+)"', page.text)}
-    planned = {"get_room_status", "start_meeting_room_preset", "shutdown_meeting_room"}
-    assert called - planned <= set(catalogue.operations)
-    assert "list_incidents" in called
+    assert called == {
+        "get_room_status", "start_meeting_room_preset", "shutdown_meeting_room", "list_incidents"
+    }  # fmt: skip
+    assert called | {tool for page in APPS for tool in page.tools} <= set(catalogue.operations)
+
+
+@pytest.mark.parametrize("shown", APPS, ids=[app.title for app in APPS])
+async def test_hosts_read_a_page_as_a_resource(client: httpx.AsyncClient, shown: App) -> None:
+    listed = (await mcp(client, "resources/list"))["result"]["resources"]
+    (read,) = (await mcp(client, "resources/read", {"uri": shown.uri}))["result"]["contents"]
+
+    entry = next(row for row in listed if row["uri"] == shown.uri)
+    assert (entry["mimeType"], read["mimeType"]) == (MIME_TYPE, MIME_TYPE)
+    assert read["text"] == shown.text
+    assert entry["_meta"] == read["_meta"] == shown.meta
 
 
 @with_browser
@@ -140,6 +153,17 @@ def test_a_host_that_calls_no_tools_gets_no_buttons(tmp_path: Path) -> None:
     assert report["visible"] == []
     assert not asked(report, "list_incidents")
     assert report["theme"] == "light"
+
+
+@with_browser
+async def test_a_room_of_the_gateway_is_shown(client: httpx.AsyncClient, tmp_path: Path) -> None:
+    status = await call(client, "get_room_status", room="Board Room")
+
+    report = browser.opened(tmp_path, scenario(ROOM, status))
+
+    content = status["structuredContent"]
+    assert content["summary"] in report["text"]
+    assert all(device["name"] in report["text"] for kind in content["devices"].values() for device in kind)
 
 
 @with_browser

@@ -1,0 +1,1 @@
+"""The protocol's official suite, against a server of fixtures on our endpoint and against the product itself."""
