@@ -38,7 +38,7 @@ async function look() {
 
 async function act(tool) {
   const answer = await callTool(tool, { room: String(place) });
-  const said = answer.summary ?? answer.sentence ?? "Done.";
+  const said = answer.summary ?? "Done.";
   await look();
   say(said);
 }
