@@ -39,6 +39,6 @@ EXPOSE 8000
 STOPSIGNAL SIGTERM
 # For serve; the other processes are watched by who runs them, or have a check of their own in compose.yaml.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
-  CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/healthz', timeout=3)"]
+  CMD ["xyte-mcp", "doctor", "--quick", "http://127.0.0.1:8000/healthz"]
 ENTRYPOINT ["xyte-mcp"]
 CMD ["serve", "--host", "0.0.0.0"]

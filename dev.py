@@ -104,6 +104,11 @@ def sdk(arguments: list[str]) -> NoReturn:
     become(python(), "-P", "-m", "tests.sdk", *arguments)
 
 
+def clients(arguments: list[str]) -> NoReturn:
+    """Try real clients against two replicas behind a proxy, and print the table; further words name single ones."""
+    become(python(), "-P", "-m", "tests.clients", *arguments)
+
+
 def conformance(arguments: list[str]) -> NoReturn:
     """Run the protocol's official suite against the endpoint's fixtures and the running service."""
     become(python(), "-P", "-m", "tests.conformance", *arguments)
@@ -176,6 +181,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "bench": bench,
     "faults": faults,
     "sdk": sdk,
+    "clients": clients,
     "conformance": conformance,
     "fuzz": fuzz,
     "deploy-check": deploy_check,

@@ -8,6 +8,20 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from app import probe
+
+CLIENT_NAMES = (
+    "claude-code",
+    "claude-desktop",
+    "cursor",
+    "vscode",
+    "codex",
+    "gemini",
+    "windsurf",
+    "zed",
+    "mcp-remote",
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; what is wrong with the settings is one clear line each."""
@@ -48,6 +62,39 @@ def parser() -> argparse.ArgumentParser:
     simulator.add_argument("--host", default=None, help="address to listen on (default SIMULATOR_HOST)")
     simulator.add_argument("--port", type=port, default=None, help="port to listen on (default SIMULATOR_PORT)")
     simulator.set_defaults(run=run_simulator)
+
+    stdio = verbs.add_parser("stdio", help="the tools on standard input and output, with the key in XYTE_API_KEY")
+    stdio.add_argument("--toolsets", default="", help="toolsets to offer, such as devices,tickets")
+    stdio.add_argument("--tools", default="", help="single tools to offer, such as list_devices,get_device")
+    stdio.add_argument("--exclude-tools", default="", help="tools to leave out")
+    stdio.add_argument("--read-only", action="store_true", help="offer only tools that change nothing")
+    stdio.add_argument(
+        "--embedded", action="store_true", help="with a PostgreSQL, a Valkey and a worker for long commands"
+    )
+    stdio.add_argument("--data", type=Path, default=None, help="where embedded servers keep their data")
+    stdio.set_defaults(run=run_stdio)
+
+    connect = verbs.add_parser("connect", help="a configuration for a client, printed or written into its file")
+    connect.add_argument("client", choices=CLIENT_NAMES, metavar="CLIENT", help=", ".join(CLIENT_NAMES))
+    connect.add_argument("--url", default="", help="of a gateway, such as https://gateway.example.com/mcp; else stdio")
+    connect.add_argument("--name", default="xyte", help="of the server in the client (default xyte)")
+    connect.add_argument("--toolsets", default="", help="toolsets to offer, such as devices,tickets")
+    connect.add_argument("--read-only", action="store_true", help="offer only tools that change nothing")
+    connect.add_argument("--embedded", action="store_true", help="stdio with servers for long commands")
+    connect.add_argument("--write", action="store_true", help="merge it into the client's file, with a backup")
+    connect.add_argument("--file", type=Path, default=None, help="another file than the client's usual one")
+    connect.set_defaults(run=run_connect)
+
+    doctor = verbs.add_parser("doctor", help="look at key, cloud, PostgreSQL, Redis, clock and versions")
+    doctor.add_argument("--json", action="store_true", help="the findings as JSON")
+    doctor.add_argument(
+        "--quick",
+        nargs="?",
+        const=probe.HEALTHZ,
+        metavar="URL",
+        help=f"only ask a process on this machine, for a health check (default {probe.HEALTHZ})",
+    )
+    doctor.set_defaults(run=run_doctor)
     return command
 
 
@@ -121,6 +168,46 @@ def run_simulator(options: argparse.Namespace) -> int:
     given = {name: getattr(options, name) for name in ("host", "port") if getattr(options, name) is not None}
     serve(Settings(**given))
     return 0
+
+
+def run_stdio(options: argparse.Namespace) -> int:
+    """The MCP endpoint for one client that started us."""
+    from app import stdio  # noqa: PLC0415
+
+    return stdio.serve(
+        stdio.Options(
+            toolsets=options.toolsets,
+            tools=options.tools,
+            exclude_tools=options.exclude_tools,
+            read_only=options.read_only,
+            embedded=options.embedded,
+            data=options.data,
+        )
+    )
+
+
+def run_connect(options: argparse.Namespace) -> int:
+    """A client's configuration."""
+    from app import connect  # noqa: PLC0415
+
+    wish = connect.Wish(
+        url=options.url,
+        name=options.name,
+        toolsets=options.toolsets,
+        read_only=options.read_only,
+        embedded=options.embedded,
+        program=connect.our_program(),
+    )
+    return connect.run(options.client, wish, write=options.write, file=options.file)
+
+
+def run_doctor(options: argparse.Namespace) -> int:
+    """Everything, or the one question of a health check."""
+    if options.quick:
+        return probe.ask(options.quick)
+    from app import doctor  # noqa: PLC0415
+
+    return doctor.run(as_json=options.json)
 
 
 if __name__ == "__main__":

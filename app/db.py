@@ -1,5 +1,7 @@
 """The PostgreSQL engine and its sessions."""
 
+from typing import NoReturn
+
 from asyncpg import PostgresError  # pyright: ignore[reportMissingTypeStubs]
 from sqlalchemy import event
 from sqlalchemy.engine import ExceptionContext
@@ -7,6 +9,9 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
+
+from app.errors import ServiceUnavailable
+from app.settings import NO_POSTGRES
 
 AWAY = (OSError, TimeoutError, OperationalError, InterfaceError, NoFreeConnection, PostgresError)
 """What is raised while PostgreSQL is away, restarts, or has no connection to spare."""
@@ -24,6 +29,8 @@ def open_engine(url: str, *, for_worker: bool = False) -> AsyncEngine:
 
     Row-level security shows a connection the rows of the tenant set in its transaction; a worker's shows all.
     """
+    if url == NO_POSTGRES:
+        return create_async_engine("postgresql+asyncpg://", async_creator=nowhere)
     engine = create_async_engine(
         asyncpg_url(url),
         pool_size=10,
@@ -48,6 +55,14 @@ def as_away(context: ExceptionContext) -> BaseException | None:
     if gone and not context.is_pre_ping and not isinstance(context.sqlalchemy_exception, AWAY):
         return ConnectionError("PostgreSQL broke the connection or takes none.")
     return None
+
+
+async def nowhere() -> NoReturn:
+    """In place of a connection where there is no PostgreSQL at all."""
+    raise ServiceUnavailable(
+        "This needs a PostgreSQL, and this process runs without one; nothing was done. Start it as "
+        "`xyte-mcp stdio --embedded`, or set DATABASE_URL and REDIS_URL and run `xyte-mcp worker`."
+    )
 
 
 def asyncpg_url(url: str) -> str:

@@ -52,6 +52,7 @@ class Resources:
     seal: Seal
     tenants: dict[str, str] = field(default_factory=dict[str, str])
     resolved_at: dict[str, float] = field(default_factory=dict[str, float])
+    spent: set[str] = field(default_factory=set[str])
     completions: Memory = field(default_factory=lambda: Memory(believed_for_s=COMPLETIONS_BELIEVED_FOR_S))
     leaving: bool = False
     tracing: Tracing | None = None

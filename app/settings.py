@@ -2,11 +2,18 @@
 
 import base64
 import binascii
+import secrets
+from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SecretBytes, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+NO_POSTGRES = "absent://"
+"""A DATABASE_URL that says there is none: what needs one says so at once."""
+NO_REDIS = "unix:///nonexistent/redis.sock"
+"""A REDIS_URL that leads nowhere: everything falls back at once, as it does while a Redis is away."""
 
 
 def importable(module: str) -> bool:
@@ -195,3 +202,17 @@ class Settings(BaseSettings):
     @classmethod
     def _without_slash(cls, value: str) -> str:
         return value.rstrip("/")
+
+
+def settings_alone(environment: Mapping[str, str]) -> Settings:
+    """For a process with one caller, in which nothing has to be set: stores may be absent, secrets last as long."""
+    own: dict[str, Any] = {
+        "database_url": NO_POSTGRES,
+        "redis_url": NO_REDIS,
+        "key_pepper": secrets.token_urlsafe(48),
+        "sealing_keys": base64.b64encode(secrets.token_bytes(32)).decode(),
+        "log_level": "WARNING",
+    }
+    given = {name: environment[name.upper()] for name in own if environment.get(name.upper())}
+    values: dict[str, Any] = own | given | {"allowed_hosts": ("localhost",)}
+    return Settings(**values)

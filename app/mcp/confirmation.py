@@ -20,7 +20,7 @@ from app.errors import ConfirmationNeeded, ServiceUnavailable
 from app.mcp.guidance import CONFIRMED
 from app.mcp.operations import Operation
 from app.resources import Resources
-from app.settings import Settings
+from app.settings import NO_REDIS, Settings
 
 __all__ = ["CONFIRMED", "Asked", "request_of", "security", "settle"]
 
@@ -114,7 +114,12 @@ def agreed(params: CallToolRequestParams, target: str) -> bool:
 
 
 async def spend(resources: Resources, nonce: str) -> None:
-    """An answer counts once, over all replicas."""
+    """An answer counts once, over all replicas; where there is no Redis, this process is the only one."""
+    if resources.settings.redis_url == NO_REDIS:
+        if nonce in resources.spent:
+            raise ConfirmationNeeded("This confirmation was used already. Nothing was done; ask again.", "")
+        resources.spent.add(nonce)
+        return
     try:
         first = await resources.redis.set(f"confirmed:{nonce}", "1", nx=True, ex=VALID_S * 2)
     except (RedisError, OSError, TimeoutError):

@@ -5,6 +5,7 @@ from typing import Any, cast
 from mcp_types import Tool, ToolAnnotations
 
 from app.effects import Effect
+from app.mcp.apps import meta_of
 from app.mcp.operations import Operation
 from app.mcp.selection import Offer
 
@@ -43,6 +44,7 @@ def described(tool: Tool, operation: Operation, output: dict[str, Any] | None) -
         input_schema=schema,
         output_schema=outline(output),
         annotations=hints(operation),
+        _meta=meta_of(tool.name),
     )
 
 

@@ -47,6 +47,7 @@ from starlette.requests import HTTPConnection
 from app import auth
 from app.errors import InvalidInput, NotOffered, Problem, Unforeseen
 from app.mcp import confirmation, prompts, resources
+from app.mcp.apps import APPS
 from app.mcp.completions import Completions
 from app.mcp.confirmation import request_of
 from app.mcp.guidance import described, instructions_for
@@ -68,7 +69,7 @@ Context = ServerRequestContext[Any, Any]
 Settle = Callable[[Operation, dict[str, Any], Any, Resources], Awaitable[None]]
 LIST_TTL_MS = 300_000
 GREETINGS = frozenset({"initialize", "server/discover"})
-PAGES: tuple[Page, ...] = documents()
+PAGES: tuple[Page, ...] = (*documents(), *APPS)
 """Resources that are the same for all."""
 
 

@@ -7,7 +7,7 @@ import orjson
 from fastapi import APIRouter, Depends, Query, Request
 
 from app.auth import tenant_of
-from app.dependencies import Caller, Resources
+from app.dependencies import Caller, Report, Resources
 from app.effects import PHYSICAL, READ, WRITE
 from app.errors import InvalidInput
 from app.tasks import service
@@ -113,13 +113,20 @@ async def list_tasks(resources: Resources, caller: Caller, filters: Annotated[Ta
 async def get_task_status(
     resources: Resources,
     caller: Caller,
+    report: Report,
     task_id: TaskId,
     wait_seconds: Annotated[
         float, Query(ge=0, le=50, description="Wait so long for a change; answers as soon as there is one.")
     ] = 0,
 ) -> TaskStatus:
     """What became of a task. With wait_seconds it answers as soon as something happens; call again until final."""
-    return await service.wait_for_change(resources, await tenant_of(resources, caller), task_id, wait_seconds)
+    tenant = await tenant_of(resources, caller)
+    if wait_seconds:
+        await report(0, 1, "Waiting for a change.")
+    status = await service.wait_for_change(resources, tenant, task_id, wait_seconds)
+    if wait_seconds:
+        await report(1, 1, status.state)
+    return status
 
 
 @router.get("/{task_id}/history", summary="Get a task's history", openapi_extra=READ)
