@@ -4,14 +4,17 @@ import json
 import os
 import re
 import shlex
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 import pytest
 
 import dev
+from app.resources import Resources
 from app.settings import Settings
 from tests.site.reference import settings
+from tests.world import Simulator, working
 
 PROJECT = Path(__file__).resolve().parents[1]
 README = PROJECT / "README.md"
@@ -110,6 +113,14 @@ def request(words: list[str], values: dict[str, str]) -> tuple[str, str, dict[st
     return "POST" if body else "GET", url, headers, body
 
 
+@pytest.fixture
+async def at_work(resources: Resources, simulator: Simulator) -> AsyncIterator[None]:
+    """A worker, and devices that do what they are told."""
+    async with working(resources, simulator):
+        yield
+
+
+@pytest.mark.usefixtures("at_work")
 async def test_every_curl_does_what_is_said(anonymous: httpx.AsyncClient, client: httpx.AsyncClient) -> None:
     key = client.headers.pop("X-XYTE-API-KEY")
     values = {"URL": "http://localhost", "KEY": key, "DEVICE": "set by the first answer"}

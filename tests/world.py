@@ -1,9 +1,16 @@
 """Short ways to what a test needs of the pretend cloud and of the MCP endpoint."""
 
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
+
+from app.presets import jobs as presets
+from app.resources import Resources
+from app.tasks.dispatcher import Dispatcher
 
 
 @dataclass
@@ -37,6 +44,29 @@ class Simulator:
             for device in devices
             if device["online"] and device["organization"] == first and model_word.lower() in device["model"].lower()
         )
+
+
+@asynccontextmanager
+async def living(simulator: Simulator) -> AsyncGenerator[None]:
+    """A pretend cloud whose devices live on while a caller waits."""
+
+    async def live() -> None:
+        while True:
+            await asyncio.sleep(0.02)
+            simulator.tick(1)
+
+    life = asyncio.create_task(live())
+    try:
+        yield
+    finally:
+        life.cancel()
+
+
+@asynccontextmanager
+async def working(resources: Resources, simulator: Simulator) -> AsyncGenerator[None]:
+    """A worker of the service, and devices that do what they are told."""
+    async with living(simulator), Dispatcher(resources, also=[presets.advance]).running():
+        yield
 
 
 async def mcp(client: httpx.AsyncClient, method: str, params: dict[str, Any] | None = None) -> Any:

@@ -1,6 +1,5 @@
 """Commands: each operation's request to the cloud, and its answer."""
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import httpx2
@@ -10,7 +9,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 from app.simulator import ORGANIZATION_KEYS
 from tests.forwarding import Door, Forwarded
-from tests.world import Simulator
+from tests.world import Simulator, living
 
 FORWARDED = [
     Forwarded(
@@ -85,20 +84,13 @@ async def test_a_command_needs_a_name(door: Door) -> None:
 
 
 @pytest.fixture
-async def living(simulator: Simulator) -> AsyncIterator[None]:
-    """A pretend cloud whose devices live on while a caller waits."""
-
-    async def live() -> None:
-        while True:
-            await asyncio.sleep(0.02)
-            simulator.tick(1)
-
-    life = asyncio.create_task(live())
-    yield
-    life.cancel()
+async def alive(simulator: Simulator) -> AsyncIterator[None]:
+    """Devices that live on."""
+    async with living(simulator):
+        yield
 
 
-@pytest.mark.usefixtures("living")
+@pytest.mark.usefixtures("alive")
 async def test_with_wait_seconds_the_answer_is_the_commands_end(door: Door) -> None:
     path = f"/v1/devices/{door.ids['device']}/commands"
 
@@ -130,7 +122,7 @@ async def test_a_list_that_cannot_be_read_does_not_hide_that_it_was_sent(door: D
 
 
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
-@pytest.mark.usefixtures("living")
+@pytest.mark.usefixtures("alive")
 async def test_a_caller_who_waits_hears_how_far_it_is(door: Door, mode: str) -> None:
     heard: list[tuple[float, float | None, str | None]] = []
 
