@@ -15,6 +15,9 @@ from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from starlette.types import Message
 
+from app.auth import Caller, tenant_of
+from app.events import service as events
+from app.events.schemas import Draft
 from app.mcp import subscriptions
 from app.resources import Resources, open_resources
 from app.settings import Settings
@@ -133,6 +136,41 @@ async def test_a_task_that_changes_at_another_replica_is_told(
     assert told["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"] == 7
     assert ended["id"] == 7
     assert ended["result"]["_meta"]["io.modelcontextprotocol/subscriptionId"] == 7
+
+
+@pytest.mark.parametrize(
+    ("address", "event"),
+    [
+        ("devices/{device}", "device.changed"),
+        ("devices/{device}/status", "device.offline"),
+        ("devices/{device}/commands", "command.done"),
+        ("rooms/{room}", "device.online"),
+        ("incidents", "incident.opened"),
+        ("tickets/{ticket}", "ticket.changed"),
+    ],
+)
+async def test_what_events_tell_of_is_told(
+    app: FastAPI,
+    client: httpx.AsyncClient,
+    simulator: Simulator,
+    resources: Resources,
+    address: str,
+    event: str,
+) -> None:
+    device = await simulator.a_device()
+    space = (await client.get(f"/v1/devices/{device['id']}")).json()["space"]
+    ticket = (await client.get("/v1/tickets")).json()["items"][0]["id"]
+    uri = "xyte://" + address.format(device=device["id"], room=space["id"], ticket=ticket)
+    tenant = await tenant_of(resources, Caller(ORGANIZATION_KEYS[0], resources.fingerprint(ORGANIZATION_KEYS[0])))
+
+    async with listening(app, {"resourceSubscriptions": [uri]}) as stream:
+        acknowledged = honoured(await stream.next())
+        for data in ({"ticket_id": "another"}, {"ticket_id": ticket}):
+            await events.append(resources, tenant, [Draft(event, "watch", data, device["id"], space["id"])])
+        told = await stream.next()
+
+    assert acknowledged == {"resourceSubscriptions": [uri]}
+    assert told["params"]["uri"] == uri
 
 
 async def test_another_tenants_task_cannot_be_watched(
