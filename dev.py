@@ -125,12 +125,38 @@ def deploy_check(arguments: list[str]) -> NoReturn:
     become(python(), "-m", "tests.deploy.check", *arguments)
 
 
+def docs(arguments: list[str]) -> NoReturn:
+    """Build the documentation's site, strictly, into .dev/site or the folder that is named."""
+    os.chdir(PROJECT)
+    become(python(), "-m", "tests.site", "docs", *arguments)
+
+
+def collections(arguments: list[str]) -> NoReturn:
+    """Write collections for Postman and Bruno: collections FOLDER."""
+    become(python(), "-P", "-m", "tests.site", "collections", *arguments)
+
+
+def sbom(arguments: list[str]) -> NoReturn:
+    """Write what the image contains, as CycloneDX and as a table of licences: sbom FOLDER."""
+    become(python(), "-P", "-m", "tests.supply", "sbom", *arguments)
+
+
+def audit(arguments: list[str]) -> NoReturn:
+    """Ask for known weaknesses of what the locks name; a package that is skipped counts as one [--required]."""
+    become(python(), "-P", "-m", "tests.supply", "audit", *arguments)
+
+
+def dashboard(arguments: list[str]) -> NoReturn:
+    """Draw the dashboard from a stack to which things happen: dashboard FILE.png."""
+    become(python(), "-P", "-m", "tests.deploy.dashboard", *arguments)
+
+
 def lock(_: list[str]) -> int:
     """Write both lock files anew from pyproject.toml; needs uv."""
     uv = shutil.which("uv") or fail("lock needs uv: pip install uv")
     command = [uv, "pip", "compile", "-q", "--universal", "--generate-hashes", "--no-annotate", "--no-header"]
     command += ["--no-emit-index-url", "--python-version", "3.11", "pyproject.toml", "-o"]
-    for extra in (["requirements.lock"], ["requirements-dev.lock", "--all-extras"]):
+    for extra in (["requirements.lock", "--extra", "traces"], ["requirements-dev.lock", "--all-extras"]):
         if code := subprocess.run([*command, *extra], cwd=PROJECT, check=False).returncode:
             return code
     return 0
@@ -159,6 +185,11 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "conformance": conformance,
     "fuzz": fuzz,
     "deploy-check": deploy_check,
+    "docs": docs,
+    "collections": collections,
+    "sbom": sbom,
+    "audit": audit,
+    "dashboard": dashboard,
     "lock": lock,
     "help": help_,
 }

@@ -117,10 +117,12 @@ def run_serve(options: argparse.Namespace) -> int:
     """The API on uvicorn, with its fast loop and parser."""
     import uvicorn  # noqa: PLC0415
 
-    from app.main import create_app  # noqa: PLC0415
+    from app.main import announce_end, create_app  # noqa: PLC0415
+    from app.serving import Server  # noqa: PLC0415
 
-    uvicorn.run(
-        create_app(),
+    app = create_app()
+    config = uvicorn.Config(
+        app,
         host=options.host,
         port=options.port,
         loop="uvloop",
@@ -131,7 +133,12 @@ def run_serve(options: argparse.Namespace) -> int:
         timeout_graceful_shutdown=20,
         timeout_keep_alive=75,
     )
-    return 0
+    server = Server(config, lambda: announce_end(app), app.state.settings.drain_s)
+    try:
+        server.run()
+    except KeyboardInterrupt:
+        return 130
+    return 0 if server.started else 3
 
 
 def run_worker(_options: argparse.Namespace) -> int:

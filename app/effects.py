@@ -21,3 +21,6 @@ DEVICE: dict[str, Any] = {"x-toolset": "device"}
 UNLISTED: dict[str, Any] = {"x-unlisted": True}
 """Beside the effect of what is rarely needed: its tool is listed with its toolset or by name, not among all tools;
 run_operation reaches it."""
+
+NOT_A_TOOL: dict[str, Any] = {"x-tool": False}
+"""Beside the effect of an operation that has no end, such as a stream, which a tool cannot give."""

@@ -8,6 +8,7 @@ Problem
 ├── InvalidXyteKey            403  invalid_xyte_key
 ├── NotOffered                403  tool_not_offered
 ├── ForeignOrigin             403  foreign_origin
+├── WebhookRefused            403  webhook_refused
 ├── NotFound                  404  not_found
 ├── MethodNotAllowed          405  method_not_allowed
 ├── BodyTimeout               408  body_timeout
@@ -16,6 +17,7 @@ Problem
 ├── VersionConflict           409  version_conflict
 ├── TaskEnded                 409  task_ended
 ├── RequestUnderWay           409  idempotency_in_progress
+├── LimitReached              409  limit_reached           of things that are kept until somebody deletes them
 ├── BodyTooLarge              413  body_too_large
 ├── UnsupportedMediaType      415  unsupported_media_type
 ├── UnknownHost               421  unknown_host
@@ -24,7 +26,8 @@ Problem
 ├── ConfirmationNeeded        428  confirmation_needed
 ├── RateLimited               429  rate_limit
 │   ├── DeviceBusy            429  device_rate_limit
-│   └── TooManyTasks          429  too_many_tasks
+│   ├── TooManyTasks          429  too_many_tasks
+│   └── TooManyReaders        429  too_many_readers
 ├── Unforeseen                500  internal_error
 ├── CredentialsUnavailable    500  credentials_unavailable in a task: its sealed key is gone
 ├── PartlyDone                500  partly_done             in a task: some of its children did not end well
@@ -135,6 +138,15 @@ class ForeignOrigin(Problem):
         super().__init__("Pages of this origin may not call the gateway. Its operator can allow it by CORS_ORIGINS.")
 
 
+class WebhookRefused(Problem):
+    status = 403
+    title = "Wrong webhook secret"
+    error = "webhook_refused"
+
+    def __init__(self) -> None:
+        super().__init__("The body's secret is missing or is not that of this address. Nothing was stored.")
+
+
 class NotFound(Problem):
     """`nearest` are the things whose names look most like the one that was asked for."""
 
@@ -227,6 +239,12 @@ class RequestUnderWay(Problem):
         super().__init__(detail, headers={"Retry-After": "1"})
 
 
+class LimitReached(Problem):
+    status = 409
+    title = "As many as there may be"
+    error = "limit_reached"
+
+
 class BodyTooLarge(Problem):
     status = 413
     title = "Body too large"
@@ -312,6 +330,11 @@ class DeviceBusy(RateLimited):
 class TooManyTasks(RateLimited):
     title = "Too many unfinished tasks"
     error = "too_many_tasks"
+
+
+class TooManyReaders(RateLimited):
+    title = "Too many readers of events"
+    error = "too_many_readers"
 
 
 class Unforeseen(Problem):

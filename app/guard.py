@@ -231,6 +231,12 @@ def flaw_of(body: bytes) -> str | None:
     return "The body's text holds a NUL character." if NUL.search(text) else None
 
 
+def route_of(scope: Scope) -> str | None:
+    """The path of the route that was taken, with the prefix that FastAPI keeps beside the route."""
+    context = scope.get("fastapi", {}).get("effective_route_context")
+    return getattr(context or scope.get("route"), "path", None)
+
+
 def log_request(scope: Scope, status: int, seconds: float) -> None:
     """One line a request: by its route, for a path may hold what the caller should not have put there."""
     state = scope["state"]
@@ -238,11 +244,13 @@ def log_request(scope: Scope, status: int, seconds: float) -> None:
     line = {
         "request_id": state["request_id"],
         "method": scope["method"],
-        "route": getattr(scope.get("route"), "path", None),
+        "route": route_of(scope),
         "operation": state.get("operation") or getattr(scope.get("route"), "name", None),
         "status": status or 499,
         "ms": round(seconds * 1000, 1),
         "key_id": caller.key_id if caller else None,
         "outcome": state.get("outcome") or (HTTPStatus(status).phrase if status else "Client Closed Request"),
     }
+    if "trace_id" in state:
+        line["trace_id"] = state["trace_id"]
     logger.info("request", extra=line)

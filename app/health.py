@@ -32,9 +32,9 @@ class Health(BaseModel):
 
 
 class Readiness(BaseModel):
-    """`degraded` still serves, with less; `unavailable` cannot."""
+    """`degraded` serves, with less; `unavailable` cannot; `leaving` is about to end, so ask another."""
 
-    status: Literal["ok", "degraded", "unavailable"]
+    status: Literal["ok", "degraded", "unavailable", "leaving"]
     parts: dict[str, Part]
 
 
@@ -46,9 +46,9 @@ async def healthz() -> Health:
 
 @router.get("/readyz", summary="Can the service serve", responses={503: {"model": Readiness}})
 async def readyz(resources: Resources, response: Response) -> Readiness:
-    """PostgreSQL and Redis with their latencies. Degraded is 200 with a reason; only what cannot serve is 503."""
-    readiness = await look(resources)
-    response.status_code = 503 if readiness.status == "unavailable" else 200
+    """PostgreSQL and Redis with their latencies. Degraded is 200; what cannot serve, or is about to end, is 503."""
+    readiness = Readiness(status="leaving", parts={}) if resources.leaving else await look(resources)
+    response.status_code = 503 if readiness.status in {"unavailable", "leaving"} else 200
     return readiness
 
 

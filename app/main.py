@@ -1,10 +1,14 @@
 """The API process: one application, and what is mounted on it."""
 
+import asyncio
 import gc
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+import signal
+import threading
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
 from enum import Enum
 from functools import cache
+from types import FrameType
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -18,7 +22,9 @@ from starlette.types import Scope
 from app import __version__, auth, device, health, organization, pages, partner
 from app.dependencies import Admitted
 from app.errors import InvalidInput, MethodNotAllowed, NotFound, Problem, UnsupportedMediaType, invalid
-from app.guard import Guard
+from app.events import router as events
+from app.events.feed import Feeds
+from app.guard import Guard, route_of
 from app.mcp import router as operations
 from app.mcp import transport
 from app.mcp.server import GatewayMCP
@@ -30,6 +36,7 @@ from app.settings import Settings
 from app.tasks import router as tasks
 from app.tasks.replays import Replays
 from app.telemetry import configure_logging
+from app.tracing import Traces
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 PROBLEMS = documented(400, 401, 403, 404, 408, 409, 413, 415, 421, 422, 429, 500, 502, 503, 504)
@@ -51,10 +58,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
     app.state.settings = settings
-    include(app, "/v1", *organization.routers, rooms.router, presets.router, tasks.router, operations.router)
+    own = (rooms.router, presets.router, tasks.router, *events.routers)
+    include(app, "/v1", *organization.routers, *own, operations.router)
     include(app, "/v1/partner", *partner.routers)
     include(app, "/v1/device", *device.routers, tags=["Device API"])
     app.state.fixed_paths = fixed_paths(app)
+    app.include_router(events.inbox, responses=documented(403, 404, 413, 422, 429, 503))
     app.include_router(health.router)
     app.include_router(pages.router)
     describe(app, settings.public_url)
@@ -69,6 +78,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_exception_handler(HTTPException, on_http_exception)
     mount_mcp(app)
     app.add_middleware(Replays)
+    if settings.otel_exporter_otlp_endpoint:
+        app.add_middleware(Traces, meta_in=transport.meta_in, name_of=span_name)
     app.add_middleware(Guard, settings=settings, render=render)
     if settings.cors_origins:
         app.add_middleware(
@@ -81,6 +92,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     return app
 
 
+def span_name(scope: Scope) -> str:
+    """What a request was, in words of which there are few."""
+    operation = scope["state"].get("operation")
+    return f"tools/call {operation}" if operation else f"{scope['method']} {route_of(scope) or scope['method']}"
+
+
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
     """Open what outlives a request; then take the start-up's objects out of the garbage collector's sight."""
@@ -89,7 +106,37 @@ async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
         gc.collect()
         gc.freeze()
         gc.set_threshold(10_000, 50, 50)
+        with hearing_signals(resources.the(Feeds).leave):
+            yield
+
+
+@contextmanager
+def hearing_signals(tell: Callable[[], None]) -> Generator[None]:
+    """Tell of a signal to stop: uvicorn ends the lifespan after all answers have ended, and a stream has no end."""
+    if threading.current_thread() is not threading.main_thread():
         yield
+        return
+    loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(tell)
+        handle = before[signal.Signals(number)]
+        if callable(handle):
+            handle(number, frame)
+
+    for number in before:
+        signal.signal(number, hear)
+    try:
+        yield
+    finally:
+        for number, handle in before.items():
+            signal.signal(number, handle)
+
+
+def announce_end(app: FastAPI) -> None:
+    """From now on `/readyz` tells whoever sends requests here to send them to others."""
+    app.state.resources.leaving = True
 
 
 def include(app: FastAPI, prefix: str, *routers: APIRouter, tags: list[str | Enum] | None = None) -> None:

@@ -38,6 +38,7 @@ TAGS = {
     "Device API": "What a device says to the cloud with its own access key, and what it hears.",
     "Devices": "Devices of the organization: find, read, claim, change, move, merge, delete.",
     "Edges": "Proxies on a site through which the cloud reaches local devices.",
+    "Events": "What happened, in order: read, follow, or hand in by webhook.",
     "Groups": "Who may see and do what.",
     "Incidents": "What is or was wrong with devices.",
     "Licenses": "What devices are licensed to do.",

@@ -5,6 +5,7 @@ import hmac
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
 
 import aiohttp
 import httpx
@@ -21,11 +22,21 @@ from app.doorbell import Doorbell
 from app.gcra import Gcra
 from app.seal import Seal
 from app.settings import Settings
+from app.tracing import TracedTransport, Tracing, open_tracing
 from app.xyte.client import Cloud
 from app.xyte.memory import Memory
 
 COMPLETIONS_BELIEVED_FOR_S = 30.0
 """A person types faster than that."""
+
+
+class Belonging(Protocol):
+    """What one package keeps open for the life of a process."""
+
+    async def close(self) -> None: ...
+
+
+Kind = TypeVar("Kind", bound=Belonging)
 
 
 @dataclass
@@ -43,6 +54,9 @@ class Resources:
     resolved_at: dict[str, float] = field(default_factory=dict[str, float])
     spent: set[str] = field(default_factory=set[str])
     completions: Memory = field(default_factory=lambda: Memory(believed_for_s=COMPLETIONS_BELIEVED_FOR_S))
+    leaving: bool = False
+    tracing: Tracing | None = None
+    belongings: dict[type[Belonging], Any] = field(default_factory=dict[type[Belonging], Any])
     sessions: async_sessionmaker[AsyncSession] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -53,17 +67,35 @@ class Resources:
         """What stands for a key wherever one must be recognised: it cannot be turned back without the pepper."""
         return hmac.digest(self._pepper, key.encode(), hashlib.sha256).hex()
 
+    def the(self, kind: type[Kind]) -> Kind:
+        """The one of its kind in this process, made of these resources when it is first asked for."""
+        if kind not in self.belongings:
+            self.belongings[kind] = kind(self)  # pyright: ignore[reportCallIssue]  a protocol does not tell of __init__
+        return self.belongings[kind]
+
 
 @asynccontextmanager
 async def open_resources(
     settings: Settings, *, transport: httpx.AsyncBaseTransport | None = None, for_worker: bool = False
 ) -> AsyncGenerator[Resources, None]:
     """Open them lazily connecting, and close them all; tests give the transport that leads to their cloud."""
+    async with open_tracing(settings, "xyte-worker" if for_worker else "xyte-gateway") as tracing:
+        inner = transport or open_transport(settings)
+        traced = TracedTransport(inner, tracing) if tracing else inner
+        async with _open(settings, traced, for_worker=for_worker) as resources:
+            resources.tracing = tracing
+            yield resources
+
+
+@asynccontextmanager
+async def _open(
+    settings: Settings, transport: httpx.AsyncBaseTransport, *, for_worker: bool
+) -> AsyncGenerator[Resources, None]:
     redis = open_redis(settings.redis_url)
     gcra = Gcra(redis, settings.replicas)
     tenants: dict[str, str] = {}
     cloud = Cloud(
-        transport=transport or open_transport(settings),
+        transport=transport,
         base_url=settings.xyte_base_url,
         entry_url=settings.xyte_entry_url,
         device_hub_url=settings.xyte_device_hub_url,
@@ -74,9 +106,12 @@ async def open_resources(
     engine = open_engine(settings.database_url, for_worker=for_worker)
     doorbell = Doorbell(settings.redis_url, redis, through_arq=settings.tasks_wakeup == "arq")
     seal = Seal([key.get_secret_value() for key in settings.sealing_keys])
+    opened = Resources(settings, engine, redis, cloud, gcra, doorbell, seal, tenants)
     try:
-        yield Resources(settings, engine, redis, cloud, gcra, doorbell, seal, tenants)
+        yield opened
     finally:
+        for belonging in opened.belongings.values():
+            await belonging.close()
         await doorbell.close()
         await gcra.close()
         await cloud.close()

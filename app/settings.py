@@ -4,6 +4,7 @@ import base64
 import binascii
 import secrets
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SecretBytes, SecretStr, field_validator, model_validator
@@ -13,6 +14,14 @@ NO_POSTGRES = "absent://"
 """A DATABASE_URL that says there is none: what needs one says so at once."""
 NO_REDIS = "unix:///nonexistent/redis.sock"
 """A REDIS_URL that leads nowhere: everything falls back at once, as it does while a Redis is away."""
+
+
+def importable(module: str) -> bool:
+    """Whether a module is there."""
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 class Settings(BaseSettings):
@@ -66,6 +75,11 @@ class Settings(BaseSettings):
     )
     body_limit_bytes: int = Field(default=1024 * 1024, gt=0, description="A longer request is refused with 413.")
     body_timeout_s: float = Field(default=10.0, gt=0, description="A request body has to arrive within this time.")
+    drain_s: float = Field(
+        default=5.0,
+        ge=0,
+        description="How long serve, told to end by SIGTERM, still takes requests while /readyz says 503.",
+    )
     json_depth: int = Field(default=32, gt=0, description="How deeply a request's JSON may be nested.")
 
     mcp_toolsets: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -108,6 +122,19 @@ class Settings(BaseSettings):
         default=0, ge=0, lt=65_536, description="Where a worker shows metrics; 0: nowhere."
     )
     tasks_keep_days: int = Field(default=30, gt=0, description="How long finished tasks are kept.")
+    events_keep_days: float = Field(default=7.0, gt=0, description="How long events are kept.")
+    events_keep_count: int = Field(default=100_000, gt=0, description="Events kept per tenant; older ones go first.")
+    events_readers_per_tenant: int = Field(
+        default=1_000, gt=0, description="Streams and waiting calls of one tenant in one process."
+    )
+    events_watch_s: float = Field(
+        default=10.0, gt=0, description="Shortest time between two looks at the cloud while somebody listens."
+    )
+    events_watch_slowest_s: float = Field(
+        default=20.0, gt=0, description="Longest time between them, after a while without changes."
+    )
+    webhook_limit_bytes: int = Field(default=65_536, gt=0, description="A longer webhook is refused with 413.")
+    webhooks_per_minute: int = Field(default=600, gt=0, description="Webhooks taken per address and minute.")
     environment: Literal["production", "test"] = Field(
         default="production", description="test allows what makes processes fail on purpose."
     )
@@ -115,6 +142,10 @@ class Settings(BaseSettings):
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="From which level on our own loggers write; libraries' do from WARNING on."
+    )
+    otel_exporter_otlp_endpoint: str = Field(
+        default="",
+        description="Where traces go: an OpenTelemetry collector's OTLP over HTTP, such as http://127.0.0.1:4318.",
     )
     public_url: str = Field(default="", description="Where callers reach this service; empty: what their request says.")
 
@@ -147,16 +178,27 @@ class Settings(BaseSettings):
             raise ValueError("TASKS_LEASE_S has to be longer than XYTE_TIMEOUT_S")
         if self.tasks_grace_s <= self.tasks_lease_s:
             raise ValueError("TASKS_GRACE_S has to be longer than TASKS_LEASE_S")
+        if self.events_watch_slowest_s < self.events_watch_s:
+            raise ValueError("EVENTS_WATCH_SLOWEST_S has to be at least EVENTS_WATCH_S")
         if self.crash_at and self.environment != "test":
             raise ValueError("CRASH_AT is for ENVIRONMENT=test alone")
         return self
+
+    @field_validator("otel_exporter_otlp_endpoint")
+    @classmethod
+    def _possible(cls, value: str) -> str:
+        if value and not all(map(importable, ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http"))):
+            raise ValueError("traces need the extra: pip install 'xyte-gateway[traces]'")
+        return value
 
     @field_validator("log_level", mode="before")
     @classmethod
     def _upper(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
 
-    @field_validator("xyte_base_url", "xyte_entry_url", "xyte_device_hub_url", "public_url")
+    @field_validator(
+        "xyte_base_url", "xyte_entry_url", "xyte_device_hub_url", "public_url", "otel_exporter_otlp_endpoint"
+    )
     @classmethod
     def _without_slash(cls, value: str) -> str:
         return value.rstrip("/")

@@ -270,6 +270,7 @@ class Stack:
             log.unlink()
         self.environment = passed_on(options.environment)
         self.environment.setdefault("LOG_LEVEL", "INFO")
+        self.environment.setdefault("DRAIN_S", "0")  # nobody here chooses between replicas
 
     def start(self, port: int) -> None:
         """Start every part, the slowest first, and return once everything answers."""

@@ -30,6 +30,14 @@ QUEUE_SECONDS = Histogram(
     "From a task's record to its first sending.",
     buckets=(0.01, 0.05, 0.1, 0.25, 1, 5, 30, 300),
 )
+EVENTS_STORED = Counter("xyte_events_stored_total", "Events that reached the log.", ["source"])
+for source in ("task", "preset", "watch", "xyte", "webhook"):
+    EVENTS_STORED.labels(source)
+EVENTS_LAG_SECONDS = Gauge("xyte_events_lag_seconds", "Age of the oldest task event that waited for its log.")
+EVENT_READERS = Gauge("xyte_event_readers", "Streams and waiting calls that follow events.")
+EVENT_WATCHES = Gauge("xyte_event_watches", "Tenants that this process watches at the cloud.")
+EVENT_LOOKS = Counter("xyte_event_looks_total", "Looks at the cloud for listeners.", ["outcome"])
+WEBHOOKS = Counter("xyte_webhooks_total", "Webhooks that came in.", ["outcome"])
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 

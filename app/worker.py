@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import AWAY
 from app.doorbell import QUEUE, as_json, end, patient_pool
+from app.events import jobs as events
 from app.presets import jobs as presets
 from app.resources import Resources, open_resources
 from app.settings import Settings
@@ -107,7 +108,7 @@ async def working(settings: Settings) -> AsyncGenerator[Dispatcher]:
         dispatcher = Dispatcher(resources, also=[presets.advance])
         listening = listen(resources, dispatcher) if settings.tasks_wakeup == "poll" else asyncio.sleep(0)
         listener = asyncio.create_task(listening)
-        async with dispatcher.running():
+        async with events.running(resources), dispatcher.running():
             yield dispatcher
         await end(listener)
 

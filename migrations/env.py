@@ -7,12 +7,13 @@ from alembic import context
 from sqlalchemy import Connection, pool
 from sqlalchemy.ext.asyncio import create_async_engine
 
+import app.events.models
 import app.presets.models
 import app.rooms.models
 import app.tasks.models
 from app.db import Table, asyncpg_url
 
-TABLES = (app.presets.models, app.rooms.models, app.tasks.models)
+TABLES = (app.events.models, app.presets.models, app.rooms.models, app.tasks.models)
 
 
 def migrate(connection: Connection) -> None:

@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +17,15 @@ NOT_OURS = ("DATABASE_URL", "REDIS_URL", "XYTE_BASE_URL", "XYTE_ENTRY_URL", "XYT
 
 @dataclass(frozen=True)
 class Service:
-    """Where it answers, the keys it knows, and where its processes write."""
+    """Where it answers, the keys it knows, where its processes write, and what they were told."""
 
     url: str
     simulator_url: str
     key: str
     partner_key: str
     logs: Path
+    environment: Mapping[str, str]
+    facts: Mapping[str, object]
 
 
 @contextmanager
@@ -39,10 +41,13 @@ def running_service(**environment: str) -> Generator[Service]:
         stack = Stack(Options(data=home.data, environment=own), home, guard)
         port = free_port(0)
         stack.start(port)
+        facts = stack.facts(port)
         yield Service(
             f"http://{HOST}:{port}",
-            str(stack.facts(port)["simulator_url"]),
+            str(facts["simulator_url"]),
             ORGANIZATION_KEYS[0],
             PARTNER_KEY,
             home.logs,
+            stack.environment,
+            facts,
         )

@@ -40,21 +40,40 @@ def taken() -> Iterator[int]:
 
 
 def test_serve_runs_the_api_where_it_was_told_to(environment: pytest.MonkeyPatch) -> None:
-    ran: list[tuple[Any, dict[str, Any]]] = []
+    ran: list[uvicorn.Server] = []
 
-    def run(app: Any, **options: Any) -> None:
-        ran.append((app, options))
+    def run(server: uvicorn.Server) -> None:
+        server.started = True
+        ran.append(server)
 
-    environment.setattr(uvicorn, "run", run)
+    environment.setattr(uvicorn.Server, "run", run)
 
     code = main(["serve", "--host", "0.0.0.0", "--port", "9000"])
 
-    ((application, options),) = ran
+    (config,) = [server.config for server in ran]
     assert code == 0
-    assert isinstance(application, FastAPI)
-    assert (options["host"], options["port"]) == ("0.0.0.0", 9000)
-    assert (options["access_log"], options["server_header"]) == (False, False)
-    assert (options["loop"], options["http"]) == ("uvloop", "httptools")
+    assert isinstance(config.app, FastAPI)
+    assert (config.host, config.port) == ("0.0.0.0", 9000)
+    assert (config.access_log, config.server_header) == (False, False)
+    assert (config.loop, config.http) == ("uvloop", "httptools")
+
+
+def test_serve_that_could_not_start_says_so_by_its_exit_code(environment: pytest.MonkeyPatch) -> None:
+    def run(_server: uvicorn.Server) -> None:
+        pass
+
+    environment.setattr(uvicorn.Server, "run", run)
+
+    assert main(["serve"]) == 3
+
+
+def test_serve_ended_by_the_keyboard_shows_no_traceback(environment: pytest.MonkeyPatch) -> None:
+    def run(_server: uvicorn.Server) -> None:
+        raise KeyboardInterrupt
+
+    environment.setattr(uvicorn.Server, "run", run)
+
+    assert main(["serve"]) == 130
 
 
 def test_the_worker_works_until_it_is_stopped(environment: pytest.MonkeyPatch) -> None:

@@ -345,7 +345,7 @@ async def test_the_log_has_one_line_a_request_and_none_for_probes(
     assert [line["status"] for line in lines] == [200, 404]
     assert [line["outcome"] for line in lines] == ["OK", "not_found"]
     assert [line["request_id"] for line in lines] == [answer.headers["x-request-id"] for answer in answers[:2]]
-    assert lines[0]["operation"] == "list_devices"
+    assert (lines[0]["operation"], lines[0]["route"]) == ("list_devices", "/v1/devices")
     assert lines[0]["ms"] > 0
 
 

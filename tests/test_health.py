@@ -74,6 +74,17 @@ async def test_without_both_it_cannot_serve(anonymous: httpx.AsyncClient, resour
     assert (answer.status_code, answer.json()["status"]) == (503, "unavailable")
 
 
+async def test_a_replica_that_is_about_to_end_is_not_ready_and_lives(
+    client: httpx.AsyncClient, resources: Resources
+) -> None:
+    resources.leaving = True
+
+    readiness, life, forwarded = [await client.get(path) for path in ("/readyz", "/healthz", "/v1/devices")]
+
+    assert (readiness.status_code, readiness.json()) == (503, {"status": "leaving", "parts": {}})
+    assert (life.status_code, forwarded.status_code) == (200, 200)
+
+
 async def test_a_part_that_hangs_is_failing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.health.ANSWER_WITHIN_S", 0.01)
 

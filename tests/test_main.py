@@ -1,6 +1,8 @@
 """The application: opened and closed by its lifespan, one for each call, described in OpenAPI."""
 
+import asyncio
 import gc
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -90,3 +92,25 @@ async def test_every_reference_in_openapi_leads_somewhere(anonymous: httpx.Async
     found = set(references(document))
     assert found
     assert [reference for reference in found if not leads(reference)] == []
+
+
+async def test_a_signal_is_told_and_handed_on() -> None:
+    told, handed_on = asyncio.Event(), list[int]()
+    before = signal.signal(signal.SIGTERM, lambda number, _: handed_on.append(number))
+    try:
+        with main.hearing_signals(told.set):
+            signal.raise_signal(signal.SIGTERM)
+            await asyncio.wait_for(told.wait(), 10)
+        signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+    assert handed_on == [signal.SIGTERM, signal.SIGTERM]
+
+
+async def test_outside_the_main_thread_there_are_no_signals_to_hear() -> None:
+    def enter() -> None:
+        with main.hearing_signals(lambda: None):
+            pass
+
+    await asyncio.to_thread(enter)

@@ -5,15 +5,13 @@ import os
 import re
 import shlex
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
 import dev
 from app.settings import Settings
+from tests.site.reference import settings
 
 PROJECT = Path(__file__).resolve().parents[1]
 README = PROJECT / "README.md"
@@ -65,41 +63,17 @@ def test_every_link_leads_somewhere() -> None:
     assert all((PROJECT / link).exists() for link in links)
 
 
-def shown(field: FieldInfo) -> str:
-    """A default as one would write it into the environment."""
-    default: Any = field.get_default(call_default_factory=True, validated_data={})
-    if default is PydanticUndefined:
-        return "required"
-    if isinstance(default, tuple):
-        default = ",".join(str(part) for part in default)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    text = (
-        str(default).lower()
-        if isinstance(default, bool)
-        else f"{default:g}"
-        if isinstance(default, float)
-        else str(default)
-    )
-    return f"`{text}`" if text else "empty"
-
-
-def table() -> str:
-    """The settings as they are."""
-    rows = [
-        f"| `{name.upper()}` | {shown(field)} | {(field.description or '').replace('|', '/')} |"
-        for name, field in Settings.model_fields.items()
-    ]
-    return "\n".join(["| variable | default | |", "|---|---|---|", *rows]) + "\n"
-
-
 def test_the_settings_are_those_there_are() -> None:
     begin = BEGIN.search(TEXT)
     assert begin is not None
     before, after = TEXT[: begin.end()], TEXT[TEXT.index(END) :]
     if os.environ.get("UPDATE_SNAPSHOTS"):
-        README.write_text(before + table() + after)
+        README.write_text(before + settings() + after)
         return
 
-    assert TEXT[begin.end() : TEXT.index(END)] == table(), "UPDATE_SNAPSHOTS=1 python3 dev.py test tests/test_readme.py"
+    assert TEXT[begin.end() : TEXT.index(END)] == settings(), (
+        "UPDATE_SNAPSHOTS=1 python3 dev.py test tests/test_readme.py"
+    )
 
 
 def test_every_setting_says_what_it_is() -> None:

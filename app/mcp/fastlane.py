@@ -25,7 +25,13 @@ from app.mcp.server import GatewayMCP
 
 MODERN = "2026-07-28"
 META = "io.modelcontextprotocol/"
-PLAIN_META = frozenset({META + "protocolVersion", META + "clientCapabilities", META + "clientInfo", "progressToken"})
+PLAIN_META = frozenset(
+    {META + "protocolVersion", META + "clientCapabilities", META + "clientInfo", "progressToken"}
+) | {
+    "traceparent",
+    "tracestate",
+    "baggage",
+}
 PLAIN_CALL = frozenset({"name", "arguments", "_meta"})
 PLAIN_LIST = frozenset({"_meta"})
 PATIENCE_S = 0.25

@@ -130,7 +130,7 @@ def outline(schema: dict[str, Any] | None) -> dict[str, Any]:
     """The outline of a result; what an object holds is told by the operation's entry in OpenAPI."""
     properties = (schema or {}).get("properties", {})
     if "items" in properties and "has_more" in properties:
-        return {"type": "object", "properties": {"items": {"type": "array"}, "has_more": FLAG}}
+        return {"type": "object", "properties": {"items": {"type": "array"}}}
     return {"type": "object"}
 
 

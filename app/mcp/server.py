@@ -121,7 +121,8 @@ class GatewayMCP(FastApiMCP):
             on_get_prompt=self._get_prompt,
             on_completion=self._complete,
         )
-        self.server.middleware.append(greeted)
+        # Instead of the SDK's own traces, whose spans hold the ids of requests; ours are made around each request.
+        self.server.middleware = [greeted]
 
     def _tools(self, operations: Mapping[str, Operation]) -> list[Tool]:
         document = without_problems(self.fastapi.openapi())
@@ -352,9 +353,10 @@ def is_names(value: Any) -> bool:
 
 
 def operations_of(app: FastAPI) -> dict[str, Operation]:
-    """Every route that declares an effect."""
+    """Every route that declares an effect, and does not say that it is no tool."""
     routes = [route for route in iter_route_contexts(app.routes) if isinstance(route.original_route, APIRoute)]
-    return {str(route.name): Operation.of(route) for route in routes if "x-effect" in extra_of(route)}
+    offered = [route for route in routes if "x-effect" in extra_of(route) and extra_of(route).get("x-tool", True)]
+    return {str(route.name): Operation.of(route) for route in offered}
 
 
 def output_schema(resolved: dict[str, Any], entry: dict[str, Any]) -> dict[str, Any] | None:

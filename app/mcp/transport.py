@@ -188,6 +188,20 @@ def id_in(scope: Scope) -> Any:
     return cast("dict[str, Any]", message).get("id") if isinstance(message, dict) else None
 
 
+def meta_in(scope: Scope) -> Mapping[str, Any]:
+    """The `_meta` of the message in the body."""
+    if not is_mcp(scope):
+        return {}
+    try:
+        message: Any = orjson.loads(scope["state"].get("body", b""))
+    except orjson.JSONDecodeError:
+        return {}
+    part: Any = message
+    for name in ("params", "_meta"):
+        part = cast("dict[str, Any]", part).get(name) if isinstance(part, dict) else None
+    return cast("dict[str, Any]", part) if isinstance(part, dict) else {}
+
+
 def error(status: int, code: int, message: str, identity: Any = None, data: Any = None) -> Response:
     """A JSON-RPC error; an id that is not one is not echoed."""
     echoed = identity if isinstance(identity, int | str) and not isinstance(identity, bool) else None

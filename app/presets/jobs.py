@@ -240,6 +240,7 @@ async def record(resources: Resources, db: AsyncSession, run: Task, step: Preset
         "body": body,
         "idempotent": is_idempotent(body),
         "not_after": run.not_after,
+        "traceparent": run.traceparent,
     }
     secret = resources.seal.close(key, Binding(task_id, run.tenant, kept_until))
     await tasks.add(db, run.tenant, [row], {task_id: secret}, kept_until)

@@ -310,6 +310,7 @@ async def add_run(
         "body": body,
         "idempotent": False,
         "not_after": deadline,
+        "traceparent": resources.tracing.traceparent() if resources.tracing else None,
     }
     secret = resources.seal.close(caller.key, Binding(run_id, tenant, kept_until))
     await tasks.add(db, tenant, [row], {run_id: secret}, kept_until)

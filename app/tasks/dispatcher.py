@@ -4,9 +4,10 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from functools import partial
 
+from opentelemetry.trace import SpanKind
 from sqlalchemy.exc import IntegrityError
 
 from app.db import AWAY
@@ -121,13 +122,22 @@ class Dispatcher:
         self._sending.add(sending)
         sending.add_done_callback(self._sent)
 
+    def _traced(self, task: Task) -> AbstractContextManager[object]:
+        """The trace of the request that submitted the task goes on here."""
+        tracing = self._resources.tracing
+        if tracing is None:
+            return nullcontext()
+        parent = {"traceparent": task.traceparent} if task.traceparent else {}
+        return tracing.span("send command", SpanKind.CONSUMER, parent)
+
     def _sent(self, sending: asyncio.Task[None]) -> None:
         self._sending.discard(sending)
         self.wake()
 
     async def _send(self, task: Task, key: Key, claimed_at: float) -> None:
         try:
-            await jobs.send(self._ledger, task, key, claimed_at)
+            with self._traced(task):
+                await jobs.send(self._ledger, task, key, claimed_at)
         except AWAY as failure:
             logger.warning("an outcome could not be recorded", extra={"failure": type(failure).__name__})
         except Exception:

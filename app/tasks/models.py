@@ -127,6 +127,7 @@ class Task(Table):
     created_at: Mapped[datetime] = mapped_column(Moment, server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(Moment, server_default=func.now())
     ended_at: Mapped[datetime | None] = mapped_column(Moment)
+    traceparent: Mapped[str | None] = mapped_column(Text)
 
 
 class TaskEvent(Table):

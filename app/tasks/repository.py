@@ -104,12 +104,13 @@ async def room(db: AsyncSession, tenant: str, device_ids: Sequence[str], limit: 
 
 ADD = text("""
 WITH added AS (
-    INSERT INTO tasks (id, tenant, kind, parent_id, device_id, command, body, idempotent, not_after, state, epoch)
+    INSERT INTO tasks (id, tenant, kind, parent_id, device_id, command, body, idempotent, not_after, state, epoch,
+        traceparent)
     SELECT r.id, :tenant, r.kind, r.parent_id, r.device_id, r.command, r.body, r.idempotent, r.not_after, r.state,
-        coalesce((SELECT epoch FROM meta), 1)
+        coalesce((SELECT epoch FROM meta), 1), r.traceparent
     FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(
         id uuid, kind text, parent_id uuid, device_id text, command text, body jsonb, idempotent boolean,
-        not_after timestamptz, state text, place bigint
+        not_after timestamptz, state text, traceparent text, place bigint
     )
     ORDER BY r.place RETURNING *
 ), sealed AS (

@@ -34,7 +34,7 @@ IdempotencyKey = Annotated[
     Field(
         min_length=1,
         max_length=255,
-        description="The same key and body again give the same task, never a second.",
+        description="Sent again with it, it is the same task.",
         json_schema_extra={"pattern": VISIBLE},
     ),
     AfterValidator(_printable),
@@ -45,7 +45,7 @@ class TaskOptions(Sent):
     """What is common to all work that is done later."""
 
     deadline_seconds: Annotated[int, Field(ge=1, le=86_400), NOT_TEXT] = Field(
-        default=900, description="Not sent after this time: a command that comes too late does harm."
+        default=900, description="Not sent after this time."
     )
     idempotency_key: IdempotencyKey | None = None
 

@@ -228,6 +228,7 @@ async def _add(resources: Resources, db: Any, tenant: str, caller: Caller, order
         "body": order.body,
         "idempotent": is_idempotent(order.body),
         "not_after": deadline,
+        "traceparent": resources.tracing.traceparent() if resources.tracing else None,
     }
     parent = new_id() if order.with_parent else None
     top = [{"id": parent, "kind": "bulk", "state": "running"} | common] if parent else []

@@ -9,6 +9,7 @@
 #   BACKUP_AGE_RECIPIENT   encrypt with age to this public key, or
 #   BACKUP_GPG_RECIPIENT   with gpg to this key, or
 #   BACKUP_PASSWORD_FILE   with openssl and the password on this file's first line
+#   BACKUP_METRICS_FILE    where node_exporter's textfile collector learns of a success (xyte-backup.prom)
 #   BACKUP_TARGET          also copy to s3://bucket/path (aws) or remote:path (rclone)
 #
 # Exit code 0 only if the file is whole and, where asked for, encrypted and copied.
@@ -87,4 +88,9 @@ case $copier in
 esac
 
 find "$BACKUP_DIR" -maxdepth 1 -type f -name 'xyte-*.dump*' -mtime "+$keep_days" -delete
+if [[ -n ${BACKUP_METRICS_FILE:-} ]]; then
+  printf 'xyte_backup_last_success_timestamp_seconds %s\n' "$(date +%s)" >"$work/metrics"
+  chmod 0644 "$work/metrics"
+  mv "$work/metrics" "$BACKUP_METRICS_FILE"
+fi
 echo "$BACKUP_DIR/$name"

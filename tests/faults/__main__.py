@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import sys
 
+from tests.faults import events
 from tests.faults.runs import QUICK, RUNS
 
 
@@ -11,9 +12,10 @@ def main() -> int:
     """One line a run; not zero when a promise was broken."""
     parser = argparse.ArgumentParser(prog="dev.py faults")
     parser.add_argument("--quick", action="store_true", help="the first three, shortened to 45 seconds")
-    parser.add_argument("runs", nargs="*", metavar="RUN", help=f"of {', '.join(RUNS)}")
+    every = RUNS | events.RUNS
+    parser.add_argument("runs", nargs="*", metavar="RUN", help=f"of {', '.join(every)}")
     options = parser.parse_args()
-    runs = QUICK if options.quick else RUNS
+    runs = QUICK if options.quick else every
     broken = 0
     for name in options.runs or runs:
         verdict = asyncio.run(runs[name]())

@@ -94,7 +94,12 @@ class Stage:
     # Processes
 
     async def start(
-        self, *, wakeup: str, redis_url: str | None = None, overrides: dict[str, str] | None = None
+        self,
+        *,
+        wakeup: str,
+        redis_url: str | None = None,
+        overrides: dict[str, str] | None = None,
+        simulator: dict[str, str] | None = None,
     ) -> None:
         """Simulator, migrations, nursery, and a way to submit."""
         port = free_port()
@@ -104,6 +109,7 @@ class Stage:
             "SIMULATOR_TELEMETRY_SECONDS": "600",
             "SIMULATOR_OFFLINE_AFTER_SECONDS": "100000",
         }
+        env |= simulator or {}
         self._simulator = spawn("app.cli", "simulator", "--port", str(port), env=env)
         self.environment = (
             LIMITS
@@ -150,8 +156,8 @@ class Stage:
         return pid
 
     def api(self, **environment: str) -> int:
-        """One more API, on the stage's socket."""
-        Path(self.environment["API_SOCKET"]).unlink(missing_ok=True)
+        """One more API, on the stage's socket or another one."""
+        Path(environment.get("API_SOCKET", self.environment["API_SOCKET"])).unlink(missing_ok=True)
         pid = self._fork("api", **environment)
         self.apis.append(pid)
         return pid
@@ -292,7 +298,11 @@ class Stage:
 
 @asynccontextmanager
 async def stage(
-    *, wakeup: str = "arq", durable: bool = True, overrides: dict[str, str] | None = None
+    *,
+    wakeup: str = "arq",
+    durable: bool = True,
+    overrides: dict[str, str] | None = None,
+    simulator: dict[str, str] | None = None,
 ) -> AsyncGenerator[Stage]:
     """A stage that leaves nothing behind."""
     folder = Path(tempfile.mkdtemp(prefix="xyte-faults-"))
@@ -301,7 +311,7 @@ async def stage(
             servers = embedded.start(guard, folder / "servers", durable=durable)
             built = Stage(folder, servers)
             try:
-                await built.start(wakeup=wakeup, overrides=overrides)
+                await built.start(wakeup=wakeup, overrides=overrides, simulator=simulator)
                 async with built.submitting():
                     yield built
             finally:

@@ -10,8 +10,8 @@ SpaceId = Annotated[SpaceNumber, Field(description="From list_spaces.")]
 Config = Annotated[
     JsonObject,
     Field(
-        description="Settings: img, location {location {lat, lng}, utc_offset, description, region_name}, "
-        "temperature_units, notification_delay, priority_factor; inherit_<setting> takes the parent's.",
+        description="Settings such as location, temperature_units, notification_delay, priority_factor; "
+        "inherit_<setting> takes the parent's.",
         examples=[{"temperature_units": "celsius", "inherit_location": True}],
     ),
 ]

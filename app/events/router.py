@@ -1,0 +1,138 @@
+"""What happened, in order: read it, follow it, take it one by one, and let others hand it in."""
+
+from typing import Annotated, cast
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Path, Query, Request
+
+from app.dependencies import Caller, Resources
+from app.effects import ACCESS, DESTRUCTIVE, NOT_A_TOOL, READ, UNLISTED
+from app.errors import InvalidInput
+from app.events import service
+from app.events.schemas import (
+    EventFilter,
+    EventPage,
+    NextEvent,
+    NextFilter,
+    Receipt,
+    StreamFilter,
+    WebhookCreate,
+    WebhookList,
+    WebhookRotate,
+    WebhookSecret,
+)
+from app.events.stream import EventStream
+from app.xyte.schemas.shapes import Success
+
+events = APIRouter(prefix="/events", tags=["Events"])
+webhooks = APIRouter(prefix="/webhooks", tags=["Events"])
+inbox = APIRouter(prefix="/webhooks", tags=["Events"])
+
+STREAMED = {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "Events, without end."}
+HANDED_IN = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["secret"],
+                    "properties": {
+                        "secret": {"type": "string", "description": "As create_webhook gave it."},
+                        "event_type": {"type": "string", "description": "Of a notification of Xyte; kept as it is."},
+                        "type": {"type": "string", "description": "Of any other event."},
+                        "data": {"type": "object", "description": "What it tells; device_id in it names the device."},
+                    },
+                },
+                "example": {"secret": "<secret>", "type": "door.opened", "data": {"room": "Board Room"}},
+            }
+        },
+    }
+}
+WebhookId = Annotated[UUID, Path(description="From list_webhooks.")]
+
+
+async def last_event_id(request: Request = cast("Request", None)) -> int | None:  # noqa: B008  jobs have no headers
+    """Where a client that lost its stream stood."""
+    told = request.headers.get("last-event-id", "") if request else ""
+    if not told:
+        return None
+    if not (told.isascii() and told.isdecimal() and len(told) <= 18):
+        raise InvalidInput("Last-Event-ID is not the id of an event here; leave it out to start from now.")
+    return int(told)
+
+
+async def whole_body(request: Request) -> bytes:
+    """The body as it came: senders differ in how they call it."""
+    return await request.body()
+
+
+LastEventId = Annotated[int | None, Depends(last_event_id)]
+Body = Annotated[bytes, Depends(whole_body)]
+
+
+@events.get("", summary="List events", openapi_extra=READ)
+async def list_events(resources: Resources, caller: Caller, filters: Annotated[EventFilter, Query()]) -> EventPage:
+    """What happened to devices, incidents, tickets, tasks and presets, oldest first: the newest, or those after."""
+    return await service.listed(resources, caller, filters)
+
+
+@events.get("/next", summary="Get the next event", openapi_extra=READ)
+async def get_next_event(resources: Resources, caller: Caller, filters: Annotated[NextFilter, Query()]) -> NextEvent:
+    """Tells when something happens: a consumer's next event. Pass ack of the last answer, or it comes again.
+    Devices are watched only while calls wait: use wait_seconds."""
+    return await service.next_event(resources, caller, filters)
+
+
+@events.get(
+    "/stream",
+    summary="Stream events",
+    status_code=200,
+    openapi_extra=READ | NOT_A_TOOL,
+    response_class=EventStream,
+    responses={200: STREAMED},
+)
+async def stream_events(
+    resources: Resources, caller: Caller, filters: Annotated[StreamFilter, Query()], resumed: LastEventId
+) -> EventStream:
+    """Server-sent events as they happen, without end; Last-Event-ID resumes. While it is open devices are watched."""
+    after = filters.after if resumed is None else resumed
+    return await EventStream.of(service.follow(resources, caller, filters, after))
+
+
+@webhooks.get("", summary="List webhooks", openapi_extra=READ | UNLISTED)
+async def list_webhooks(resources: Resources, caller: Caller) -> WebhookList:
+    """Addresses at which others hand events in."""
+    return await service.list_webhooks(resources, caller)
+
+
+@webhooks.post("", summary="Create a webhook", openapi_extra=ACCESS | UNLISTED, status_code=201)
+async def create_webhook(resources: Resources, caller: Caller, webhook: WebhookCreate) -> WebhookSecret:
+    """An address for Xyte's partner notifications or any sender of events. Its path and secret are shown only now."""
+    return await service.create_webhook(resources, caller, webhook)
+
+
+@webhooks.post("/{webhook_id}/rotate", summary="Rotate a webhook's secret", openapi_extra=ACCESS | UNLISTED)
+async def rotate_webhook(
+    resources: Resources, caller: Caller, webhook_id: WebhookId, rotation: WebhookRotate
+) -> WebhookSecret:
+    """A new secret, shown only now; the old one counts for a while."""
+    return await service.rotate_webhook(resources, caller, webhook_id, rotation)
+
+
+@webhooks.delete("/{webhook_id}", summary="Delete a webhook", openapi_extra=DESTRUCTIVE | UNLISTED)
+async def delete_webhook(resources: Resources, caller: Caller, webhook_id: WebhookId) -> Success:
+    """Its address takes nothing any more."""
+    await service.delete_webhook(resources, caller, webhook_id)
+    return Success(success=True)
+
+
+@inbox.post("/{token}", summary="Hand in an event", openapi_extra=HANDED_IN)
+async def receive_webhook(
+    resources: Resources, token: Annotated[str, Path(description="As create_webhook gave it.")], body: Body
+) -> Receipt:
+    """Stored before it answers; the same body again within ten minutes is one event. Needs no key but the secret."""
+    return await service.receive(resources, token, body)
+
+
+routers = (events, webhooks)
