@@ -198,13 +198,14 @@ def test_data_lie_in_the_user_s_state(monkeypatch: pytest.MonkeyPatch) -> None:
     assert stdio.default_data() == Path("/home/someone/.local/state/xyte-mcp/stdio")
 
 
-def test_of_a_line_that_is_too_long_only_too_much_is_handed_on() -> None:
+def test_of_a_line_that_is_too_long_only_too_much_is_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     lines: list[bytes | None] = []
     receiver, sender = os.pipe()
     with closing(os.fdopen(sender, "wb")) as pipe:
         pipe.write(b"short\n" + b"x" * 50_000)
         pipe.flush()
         pipe.write(b"\nshort again\n" + b"last")
+    monkeypatch.setattr(stdio, "READ_BYTES", 1_000)
 
     stdio.read_lines(receiver, lines.append, 20)
     stdio.read_lines(-1, lines.append, 20)
@@ -221,41 +222,47 @@ async def test_what_needs_postgresql_says_so(resources: Any) -> None:
 # ── The same within this process ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def conversed(said: bytes, *, then: signal.Signals | None = None, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What comes back over a pair of pipes."""
+def conversed(then: signal.Signals | None, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The answer over a pair of pipes; once it is there, the input ends or the signal comes."""
     source, to_us = os.pipe()
     from_us, output = os.pipe()
-    os.write(to_us, said)
-    settings = settings_alone({"XYTE_BASE_URL": "http://127.0.0.1:1"})
+    drained: list[float] = []
+    drain = Lines.drain
 
-    def ended(self: Lines, within_s: float = 0) -> Any:
+    def draining(self: Lines, within_s: float = 0) -> Any:
         drained.append(within_s)
         return drain(self, within_s or 20.0)
 
-    drained: list[float] = []
-    drain = Lines.drain
-    monkeypatch.setattr(Lines, "drain", ended)
-    if then is None:
-        os.close(to_us)
-    else:
-        threading.Timer(0.5, os.kill, (os.getpid(), then)).start()
-    uvloop.run(stdio.converse(settings, stdio.Options(read_only=True, toolsets="devices"), KEY, (source, output)))
-    os.close(output)
-    with os.fdopen(from_us, "rb") as answers_of:
-        lines = [orjson.loads(line) for line in answers_of]
+    def end() -> None:
+        answer.append(pipe.readline())
+        if then is None:
+            os.close(to_us)
+        else:
+            os.kill(os.getpid(), then)
+
+    monkeypatch.setattr(Lines, "drain", draining)
+    answer: list[bytes] = []
+    os.write(to_us, LIST)
+    options = stdio.Options(read_only=True, toolsets="devices")
+    with os.fdopen(from_us, "rb") as pipe:
+        client = threading.Thread(target=end)
+        client.start()
+        uvloop.run(stdio.converse(settings_alone({}), options, KEY, (source, output)))
+        client.join()
+        os.close(output)
+        assert pipe.read() == b""
     assert drained == [stdio.STOPPED_WITHIN_S if then else 0]
-    return lines
+    return orjson.loads(answer[0])
 
 
-def test_a_conversation_ends_with_its_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    (answer,) = conversed(LIST, monkeypatch=monkeypatch)
+@pytest.mark.parametrize("then", [None, signal.SIGTERM])
+def test_a_conversation_ends_with_its_input_or_when_told(
+    then: signal.Signals | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = conversed(then, monkeypatch)
 
     assert "get_device" in str(answer)
     assert "send_command" not in str(answer)
-
-
-def test_a_conversation_ends_when_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert len(conversed(LIST, then=signal.SIGTERM, monkeypatch=monkeypatch)) == 1
 
 
 def test_nobody_reads_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,6 +305,20 @@ def test_servers_beside_it_give_their_environment(monkeypatch: pytest.MonkeyPatc
 
     assert code == 0
     assert seen == [f"redis://{tmp_path}", {"x-mcp-tools": "whoami", "x-mcp-exclude-tools": "search"}, KEY]
+
+
+def test_without_servers_it_starts_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    async def converse(settings: Any, *_: object) -> None:
+        seen.append(settings.redis_url)
+
+    monkeypatch.setattr(stdio, "converse", converse)
+    monkeypatch.setenv("XYTE_API_KEY", KEY)
+    monkeypatch.delenv("REDIS_URL", raising=False)
+
+    assert main(["stdio"]) == 0
+    assert seen == [NO_REDIS]
 
 
 async def test_a_confirmation_counts_once_without_redis(cloud_url: str) -> None:

@@ -199,6 +199,15 @@ async def test_an_event_in_pieces_is_one_line(app: FastAPI) -> None:
     assert await conversation.ask("tools/call") == [{"a": 1}]
 
 
+async def test_an_answer_in_pieces_is_one_line(app: FastAPI) -> None:
+    async def door(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "headers": []})
+        await send({"type": "http.response.body", "body": b'{"a":\n', "more_body": True})
+        await send({"type": "http.response.body", "body": b"1}"})
+
+    assert await Conversation(app, door=door).ask("tools/call") == [{"a": 1}]
+
+
 async def test_a_projector_is_powered_on(conversation: Conversation, simulator: Simulator) -> None:
     device = await simulator.a_device("projector")
 
