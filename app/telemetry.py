@@ -37,7 +37,11 @@ EVENTS_LAG_SECONDS = Gauge("xyte_events_lag_seconds", "Age of the oldest task ev
 EVENT_READERS = Gauge("xyte_event_readers", "Streams and waiting calls that follow events.")
 EVENT_WATCHES = Gauge("xyte_event_watches", "Tenants that this process watches at the cloud.")
 EVENT_LOOKS = Counter("xyte_event_looks_total", "Looks at the cloud for listeners.", ["outcome"])
+for look in ("seen", "failed", "overtaken"):
+    EVENT_LOOKS.labels(look)
 WEBHOOKS = Counter("xyte_webhooks_total", "Webhooks that came in.", ["outcome"])
+for outcome in ("stored", "duplicate", "refused", "unavailable", "failed"):
+    WEBHOOKS.labels(outcome)
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 

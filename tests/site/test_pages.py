@@ -31,8 +31,6 @@ LIVE = re.compile(r"^(curl |\w+=\$\((curl|python3 -c) )")
 CALLED = re.compile(r"\$URL(/v1/[^\"'?\s]*)")
 TOOL = re.compile(r'"method":"tools/call","params":\{"name":"(\w+)"')
 PARTLY = {"docker", "claude"}
-# Their operations may be missing in a version without these rooms; then their live blocks are skipped, and say so.
-AWAITED = {"events.md"}
 
 
 @dataclass(frozen=True)
@@ -109,10 +107,7 @@ def missing_operations(text: str) -> set[str]:
 def test_what_a_page_asks_a_running_gateway_is_answered(page: Path, service: Service, tmp_path: Path) -> None:
     live = [block for block in SHELL if block.page == page and block.is_live]
     text = "\n".join(line for block in live for line in block.lines)
-    missing = missing_operations(text)
-    if missing and page.name in AWAITED:
-        pytest.skip(f"NOT RUN: this gateway has no {', '.join(sorted(missing))} yet")
-    assert not missing
+    assert not missing_operations(text)
     (tmp_path / ".dev").mkdir()
     (tmp_path / ".dev" / "stack.json").write_text(json.dumps(service.facts))
     begin = [
