@@ -80,7 +80,7 @@ async def test_at_most_a_hundred_come_and_the_rest_is_counted(
 )
 async def test_what_there_is_not_has_no_values(client: httpx.AsyncClient, ref: str, argument: str) -> None:
     if argument == "preset":
-        client.headers["X-MCP-Exclude-Tools"] = "list_devices"
+        client.headers["X-MCP-Exclude-Tools"] = "list_presets"
 
     assert (await complete(client, ref, argument, ""))["values"] == []
 
