@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 import httpx
 import pytest
@@ -19,6 +20,7 @@ from app.main import create_app
 from app.resources import Resources, open_resources
 from app.settings import Settings
 from app.simulator import ORGANIZATION_KEYS, PARTNER_KEY, ConnectionCut, create_simulator
+from app.stack import own_database
 from tests.world import Simulator
 
 
@@ -29,13 +31,26 @@ def pytest_configure() -> None:
 
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
-    """The given PostgreSQL and Redis, else embedded ones."""
+    """The given PostgreSQL and Redis, else embedded ones; each of several runners has its own part of them."""
     if "DATABASE_URL" in os.environ and "REDIS_URL" in os.environ:
-        yield os.environ["DATABASE_URL"], os.environ["REDIS_URL"]
+        given = os.environ["DATABASE_URL"], os.environ["REDIS_URL"]
+        if runner := os.environ.get("PYTEST_XDIST_WORKER"):
+            with own_database(given[0]) as database_url:
+                redis_url = numbered(given[1], int(runner.removeprefix("gw")) + 1)
+                os.environ |= {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
+                yield database_url, redis_url
+        else:
+            yield given
         return
     with embedded.servers(Path(tmp_path_factory.mktemp("servers")), durable=False) as started:
         os.environ |= {"DATABASE_URL": started.database_url, "REDIS_URL": started.redis_url}
         yield started.database_url, started.redis_url
+
+
+def numbered(redis_url: str, number: int) -> str:
+    """Another of the server's databases."""
+    base, _, query = redis_url.partition("?")
+    return f"{base}?{urlencode(dict(parse_qsl(query)) | {'db': number})}"
 
 
 @pytest.fixture(scope="session")

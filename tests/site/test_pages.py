@@ -27,7 +27,7 @@ PAGES = sorted(
     [*(PROJECT / "docs").glob("*.md"), *(PROJECT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md"))]
 )
 CODE = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
-LIVE = re.compile(r"^(curl |\w+=\$\((curl|python3 -c) )")
+LIVE = re.compile(r"^(curl |\w+=\$\((curl|echo|python3 -c) )")
 CALLED = re.compile(r"\$URL(/v1/[^\"'?\s]*)")
 TOOL = re.compile(r'"method":"tools/call","params":\{"name":"(\w+)"')
 PARTLY = {"docker", "claude"}
