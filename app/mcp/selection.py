@@ -70,6 +70,8 @@ class Offer:
 
     tools: tuple[Tool, ...]
     listed: frozenset[str]
+    callable: frozenset[str]
+    """By their own names: those listed, and where nothing narrower was chosen all that are reachable."""
     reachable: frozenset[str]
     toolsets: tuple[str, ...]
     read_only: bool
@@ -151,6 +153,7 @@ class Catalogue:
         return Offer(
             tools=tuple(self.tools[name] for name in listed),
             listed=frozenset(listed),
+            callable=reachable if is_open(selection) else frozenset(listed),
             reachable=reachable,
             toolsets=selection.toolsets or (() if selection.tools else (DEFAULT,)),
             read_only=read_only,
@@ -170,6 +173,12 @@ class Catalogue:
                 raise InvalidSelection(
                     f"There is no {kind} {name!r}.", sorted(near if kind == "tool" and near else valid)
                 )
+
+
+def is_open(selection: Selection) -> bool:
+    """Whether no narrower choice was made: a short list is there to be read quickly, not to keep anything away."""
+    chosen = {ALL, DEFAULT} & set(selection.toolsets)
+    return bool(chosen) or not (selection.toolsets or selection.tools)
 
 
 def is_among_all(operation: Operation) -> bool:

@@ -278,7 +278,7 @@ class GatewayMCP(FastApiMCP):
     ) -> Outcome:
         state = request.scope["state"]
         offer: Offer = state["offer"]
-        operation, asked = self._asked(offer, name, dict(arguments), offer.listed if offered is None else offered)
+        operation, asked = self._asked(offer, name, dict(arguments), offer.callable if offered is None else offered)
         reads, needs_person = operation.effect == "read", operation.effect in confirmation.CONFIRMED
         fields = asked.pop("fields", None) if reads else None
         if fields is not None and not is_names(fields):

@@ -180,3 +180,14 @@ def test_paths_and_switches_are_read() -> None:
     assert in_path("/mcp/x/a,b/readonly") == (("a", "b"), True)
     assert in_path("/mcp") == ((), False)
     assert [yes(text) for text in (None, "0", "false", "1", "yes", "")] == [False, False, False, True, True, True]
+
+
+async def test_what_a_short_list_leaves_out_is_still_called_by_its_name(client: httpx.AsyncClient) -> None:
+    default = await call(client, "get_organization_info")
+    narrow = await client.post(
+        "/mcp/x/devices",
+        json={"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "get_organization_info"}},
+    )
+
+    assert not default.get("isError")
+    assert "tool_not_offered" in narrow.json()["result"]["content"][0]["text"]
