@@ -316,7 +316,7 @@ async def test_a_request_id_that_is_a_uuid_is_kept(client: httpx.AsyncClient) ->
     assert answer.headers["x-request-id"] == answer.json()["request_id"] == mine
 
 
-@pytest.mark.parametrize("given", ["", "1", "a b", "x" * 5000, f"{uuid4()}\n", "é"])
+@pytest.mark.parametrize("given", ["", "1", "a b", "x" * 5000, "0b0f6a4e-7a0e-4d53-9f0e-6f3f5a1c2d3e\n", "é"])
 async def test_any_other_request_id_is_replaced(app: FastAPI, resources: Resources, given: str) -> None:
     answer = await ask(app, "GET", "/nowhere", headers={"x-request-id": given})
 
