@@ -412,10 +412,10 @@ Run = Callable[[], Coroutine[Any, Any, Verdict]]
 
 RUNS: dict[str, Run] = {
     "kills": kills,
-    "flushed": lambda: kills(2_000, 20, harm=flushed_twice),
-    "redis-away": lambda: kills(2_000, 20, harm=redis_away),
-    "postgres": lambda: kills(2_000, 20, harm=postgres_restarted),
-    "poll": lambda: kills(2_000, 20, wakeup="poll"),
+    "flushed": lambda: kills(harm=flushed_twice),
+    "redis-away": lambda: kills(harm=redis_away),
+    "postgres": lambda: kills(harm=postgres_restarted),
+    "poll": lambda: kills(wakeup="poll"),
     "crash-points": crash_points,
     "preset": preset,
     "zombies": zombies,
