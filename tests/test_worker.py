@@ -130,11 +130,14 @@ async def test_a_lost_connection_is_made_anew(resources: Resources, monkeypatch:
 
 
 @pytest.mark.parametrize("wakeup", ["arq", "poll"])
-async def test_sigterm_ends_it_in_good_order(settings: Settings, resources: Resources, wakeup: str) -> None:
+async def test_sigterm_ends_it_in_good_order(
+    settings: Settings, resources: Resources, wakeup: str, caplog: pytest.LogCaptureFixture
+) -> None:
     chosen = settings.model_copy(update={"tasks_wakeup": wakeup, "worker_metrics_port": 0})
+    caplog.set_level("INFO", "app.worker")
     working = asyncio.create_task(worker.work(chosen))
-    async with asyncio.timeout(20):
-        await when(lambda: signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL)
+    async with asyncio.timeout(60):
+        await when(lambda: "worker started" in caplog.messages)
         os.kill(os.getpid(), signal.SIGTERM)
         await working
 

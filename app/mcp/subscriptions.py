@@ -162,9 +162,10 @@ async def merged(watches: Mapping[str, AsyncIterator[Any]]) -> AsyncIterator[str
     async def follow(uri: str, watch: AsyncIterator[Any]) -> None:
         nonlocal left
         try:
-            async for _ in watch:
-                changed[uri] = None
-                news.set()
+            with suppress(Problem):  # the key is refused, or a store is away: the client listens again and hears why
+                async for _ in watch:
+                    changed[uri] = None
+                    news.set()
         finally:
             left -= 1
             news.set()

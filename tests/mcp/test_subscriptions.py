@@ -16,6 +16,7 @@ from mcp.client.streamable_http import streamable_http_client
 from starlette.types import Message
 
 from app.auth import Caller, tenant_of
+from app.errors import ServiceUnavailable
 from app.events import service as events
 from app.events.schemas import Draft
 from app.mcp import subscriptions
@@ -263,3 +264,11 @@ async def test_many_watches_are_heard_on_one_stream() -> None:
 
     assert set(heard) == {"a", "b"}
     assert [uri async for uri in subscriptions.merged({})] == []
+
+
+async def test_a_watch_that_fails_ends_alone() -> None:
+    async def failing(_: Any) -> AsyncGenerator[None]:
+        yield
+        raise ServiceUnavailable("The store is away.")
+
+    assert [uri async for uri in subscriptions.merged({"a": failing(1)})] == ["a"]
