@@ -112,7 +112,10 @@ async def crash_points(times: int = 50, steps: Sequence[Step] = STEPS, *, durabl
 async def crash_working(ours: Stage, step: Step, times: int, numbers: Any) -> None:
     """Let workers die at this step, each with one command of its own."""
     for _ in range(times):
-        await ours.submit(1, first=next(numbers))
+        if step == "before_reconcile":  # there has to be something to find out
+            await crash_working(ours, "after_send", 1, numbers)
+        else:
+            await ours.submit(1, first=next(numbers))
         pid = ours.worker(CRASH_AT=step)
         if not await eventually(lambda pid=pid: gone(pid), 30):
             raise AssertionError(f"no worker died at {step}")
