@@ -162,7 +162,7 @@ async def test_arq_opens_and_closes_what_it_needs(settings: Settings, monkeypatc
     assert set(given) == {"dispatcher"}
 
 
-def test_it_is_what_arq_expects(settings: Settings) -> None:
+async def test_it_is_what_arq_expects(settings: Settings) -> None:
     made = create_worker(worker.arq_settings(settings), ctx={}, handle_signals=False)
 
     assert (made.max_tries, made.keep_result_s, made.queue_read_limit) == (10, 0, 2000)
