@@ -180,8 +180,8 @@ class Guard:
     ) -> subprocess.Popen[bytes]:
         """Start a command that shares our terminal and what is typed there."""
         child = subprocess.Popen(command, env=environment)
-        self._tell(f"start {child.pid} 0 {signal.SIGTERM:d}")
         self._children.append(child)
+        self._tell(f"start {child.pid} 0 {signal.SIGTERM:d}")
         return child
 
     def ended(self, child: subprocess.Popen[bytes]) -> None:
