@@ -26,6 +26,8 @@ LOCK = PROJECT / "requirements-dev.lock"
 OLDEST, NEWEST = (3, 11), (3, 13)
 RUNNING = sys.version_info[:2]
 PROBLEM_LINES = 15
+# uv trusts the authorities that this machine trusts, as pip does; older and newer versions call it differently.
+TRUSTED = {"UV_NATIVE_TLS": "true", "UV_SYSTEM_CERTS": "true"}
 
 # Runs a command that ends when our end of its pipe closes, however we ended.
 TIED = """
@@ -359,7 +361,7 @@ def run_quietly(what: str, command: list[str]) -> None:
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,
-            env={name: value for name, value in os.environ.items() if name not in kept_out},
+            env=TRUSTED | {name: value for name, value in os.environ.items() if name not in kept_out},
             start_new_session=True,
         )
         with child:

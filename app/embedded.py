@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -31,6 +32,7 @@ SHARED_FOLDER = Path("/var/lib/xyte-mcp")
 SOCKET_BASE = Path("/tmp")  # noqa: S108  what goes there is a folder that mkdtemp makes for us alone
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 5.0
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class UnavailableError(Exception):
@@ -105,6 +107,25 @@ def is_gone(pid: int) -> bool:
     return False
 
 
+@contextmanager
+def undisturbed() -> Generator[None]:
+    """Hold back what our handlers do on a signal: a child must not be lost between its start and its note."""
+    held: list[int] = []
+    before = {number: signal.getsignal(number) for number in STOPPING}
+    ours = threading.current_thread() is threading.main_thread()
+    for number, handler in before.items():
+        if ours and callable(handler):
+            signal.signal(number, lambda number, _: held.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if ours and callable(handler):
+                signal.signal(number, handler)
+        for number in held:
+            signal.raise_signal(number)
+
+
 def watch(lines: Iterable[str]) -> None:
     """Keep the list of somebody's charges until the line goes dead, then discharge it."""
     charges = Charges()
@@ -120,15 +141,16 @@ class Guard:
         """Files to keep open, such as a lock's, stay so until everything has stopped."""
         self._charges = Charges()
         self._children: list[subprocess.Popen[bytes]] = []
-        self._watcher = subprocess.Popen(
-            [sys.executable, "-I", "-S", __file__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd="/",
-            start_new_session=True,
-            pass_fds=tuple(keep_open),
-        )
+        with undisturbed():
+            self._watcher = subprocess.Popen(
+                [sys.executable, "-I", "-S", __file__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd="/",
+                start_new_session=True,
+                pass_fds=tuple(keep_open),
+            )
         if self._watcher.stdin is None:
             raise UnavailableError("the guard process has no pipe to listen on")
         self._pipe = self._watcher.stdin
@@ -160,7 +182,7 @@ class Guard:
         """Start a command in a session of its own; lower stages are stopped first."""
         # The child itself tells the guard, before it becomes the command: so nobody runs whom the guard does not know.
         announce = f'echo "start $$ {stage} {stop_by:d}" >&0; exec "$@" </dev/null'
-        with log.open("ab") as output:
+        with undisturbed(), log.open("ab") as output:
             child = subprocess.Popen(
                 ["/bin/sh", "-c", announce, "sh", *command],
                 stdin=self._pipe,
@@ -171,17 +193,18 @@ class Guard:
                 start_new_session=True,
                 **_identity(account),
             )
-        self._charges.note(f"start {child.pid} {stage} {stop_by:d}")
-        self._children.append(child)
+            self._charges.note(f"start {child.pid} {stage} {stop_by:d}")
+            self._children.append(child)
         return child
 
     def start_in_terminal(
         self, command: Sequence[str | Path], environment: Mapping[str, str]
     ) -> subprocess.Popen[bytes]:
         """Start a command that shares our terminal and what is typed there."""
-        child = subprocess.Popen(command, env=environment)
-        self._children.append(child)
-        self._tell(f"start {child.pid} 0 {signal.SIGTERM:d}")
+        with undisturbed():
+            child = subprocess.Popen(command, env=environment)
+            self._children.append(child)
+            self._tell(f"start {child.pid} 0 {signal.SIGTERM:d}")
         return child
 
     def ended(self, child: subprocess.Popen[bytes]) -> None:

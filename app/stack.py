@@ -26,7 +26,7 @@ from typing import Any, NoReturn
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from app import embedded
-from app.embedded import Guard, Place, Postgres, UnavailableError, Valkey
+from app.embedded import STOPPING, Guard, Place, Postgres, UnavailableError, Valkey
 
 PROJECT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
@@ -41,7 +41,6 @@ CALL: dict[str, object] = {
 }
 # Without compiled modules every start takes seconds longer.
 NOT_PASSED_ON = ("PYTHONDONTWRITEBYTECODE",)
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StackError(Exception):

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from arq.connections import RedisSettings
@@ -125,6 +126,40 @@ def test_an_ended_process_is_not_stopped_again(tmp_path: Path) -> None:
         guard.ended(done)
 
     assert code == 0
+
+
+@pytest.mark.parametrize("way", ["start", "start_in_terminal"])
+def test_a_signal_that_comes_while_a_child_starts_does_not_lose_it(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Asked(BaseException):
+        pass
+
+    def ask(*_: object) -> None:
+        raise Asked
+
+    begun: list[subprocess.Popen[bytes]] = []
+
+    class Signalled(subprocess.Popen[bytes]):
+        """A child whose start falls together with a signal to us."""
+
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            begun.append(self)
+            signal.raise_signal(signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, ask)
+    try:
+        with Guard() as guard:
+            monkeypatch.setattr(embedded.subprocess, "Popen", Signalled)
+            arguments = (tmp_path / "log",) if way == "start" else (dict(os.environ),)
+            with pytest.raises(Asked):
+                getattr(guard, way)(sleeper(), *arguments)
+    finally:
+        monkeypatch.undo()
+        signal.signal(signal.SIGTERM, before)
+
+    assert [child.returncode for child in begun] == [-signal.SIGTERM]
 
 
 def test_who_does_not_listen_is_killed_with_all_children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
