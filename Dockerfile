@@ -35,7 +35,7 @@ WORKDIR /srv/xyte-mcp
 # By number, so that an orchestrator can see that it is not root.
 USER 10001:10001
 EXPOSE 8000
-# /readyz says 503 and requests are still taken for DRAIN_S; then what was begun is ended within 20 s.
+# /readyz says 503 and requests are still taken for DRAIN_S; then what was begun is ended within 55 s.
 STOPSIGNAL SIGTERM
 # For serve; the other processes are watched by who runs them, or have a check of their own in compose.yaml.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \

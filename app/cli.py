@@ -118,7 +118,7 @@ def run_serve(options: argparse.Namespace) -> int:
     import uvicorn  # noqa: PLC0415
 
     from app.main import announce_end, create_app  # noqa: PLC0415
-    from app.serving import Server  # noqa: PLC0415
+    from app.serving import ENDING_S, Server  # noqa: PLC0415
 
     app = create_app()
     config = uvicorn.Config(
@@ -130,7 +130,7 @@ def run_serve(options: argparse.Namespace) -> int:
         access_log=False,
         log_config=None,
         server_header=False,
-        timeout_graceful_shutdown=20,
+        timeout_graceful_shutdown=ENDING_S,
         timeout_keep_alive=75,
     )
     server = Server(config, lambda: announce_end(app), app.state.settings.drain_s)

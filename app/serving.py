@@ -13,12 +13,17 @@ from contextlib import suppress
 from typing import Any
 
 import uvicorn
+from sse_starlette.sse import AppStatus
 
 logger = logging.getLogger("app.serving")
 
 TICK_S = 0.1
+ENDING_S = 55  # longer than any operation waits
 FIRST_BYTES_S = 1.0
 SO_ATTACH_FILTER = 26
+
+# Else a signal would tear every answer that tells of progress, and each one begun afterwards.
+AppStatus.disable_automatic_graceful_drain()
 
 
 class Server(uvicorn.Server):

@@ -8,11 +8,13 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 import uvicorn
-from starlette.types import Receive, Scope, Send
+from sse_starlette import EventSourceResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.serving import Server
 from app.stack import free_port
 
+EXIT_LOOK_S = 0.5  # how often sse-starlette looks whether it is to tear its answers
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
@@ -33,7 +35,7 @@ class Slow:
 class Running:
     """A server in this process, told to end without a signal."""
 
-    def __init__(self, app: Slow, drain_s: float) -> None:
+    def __init__(self, app: ASGIApp, drain_s: float) -> None:
         self.announced = asyncio.Event()
         self.port = free_port(0)
         config = uvicorn.Config(app, port=self.port, lifespan="off", log_config=None, http="httptools")
@@ -51,11 +53,13 @@ class Running:
 
 
 @asynccontextmanager
-async def running(drain_s: float = 0.0, *, let: bool = True) -> AsyncGenerator[tuple[Running, Slow]]:
-    app = Slow()
+async def running(
+    drain_s: float = 0.0, *, let: bool = True, app: ASGIApp | None = None
+) -> AsyncGenerator[tuple[Running, Slow]]:
+    slow = Slow()
     if let:
-        app.let.set()
-    one = Running(app, drain_s)
+        slow.let.set()
+    one = Running(app or slow, drain_s)
     config = one.server.config
     config.load()
     one.server.lifespan = config.lifespan_class(config)
@@ -66,10 +70,10 @@ async def running(drain_s: float = 0.0, *, let: bool = True) -> AsyncGenerator[t
         await one.server.shutdown()
 
     serving = asyncio.create_task(serve())
-    yield one, app
+    yield one, slow
     one.end()
     one.end()
-    app.let.set()
+    slow.let.set()
     async with asyncio.timeout(10):
         await serving
 
@@ -97,6 +101,34 @@ async def test_a_request_under_way_is_finished() -> None:
         app.let.set()
 
         assert (await asking).text == "answered"
+
+
+async def test_an_answer_that_tells_of_progress_is_not_torn() -> None:
+    asked, let = asyncio.Event(), asyncio.Event()
+
+    async def parts() -> AsyncGenerator[str]:
+        yield "begun"
+        asked.set()
+        await let.wait()
+        yield "done"
+
+    async def progress(scope: Scope, receive: Receive, send: Send) -> None:
+        await EventSourceResponse(parts())(scope, receive, send)
+
+    async with (
+        running(drain_s=30, app=progress) as (one, _),
+        httpx.AsyncClient(base_url=one.url, timeout=30) as client,
+    ):
+        asking = asyncio.create_task(client.get("/"))
+        await asked.wait()
+        one.end()
+        await one.announced.wait()
+        begun_in_the_drain = asyncio.create_task(client.get("/"))
+        await asyncio.wait({asking}, timeout=EXIT_LOOK_S * 2)
+        let.set()
+
+        for answer in await asyncio.gather(asking, begun_in_the_drain):
+            assert answer.text.split() == ["data:", "begun", "data:", "done"]
 
 
 async def test_a_connection_made_before_the_door_closed_gets_its_answer() -> None:

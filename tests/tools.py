@@ -13,6 +13,8 @@ PLACE = Path(__file__).parents[1] / ".dev"
 SHOWN_LINES = 30
 INSTALL_S = 300.0
 INSTALL_IN_A_TEST_S = 45.0
+# Node and uv trust the authorities that this machine trusts, as pip does.
+TRUSTED = {"NODE_USE_SYSTEM_CA": "1", "UV_NATIVE_TLS": "true", "UV_SYSTEM_CERTS": "true"}
 
 
 class MissingError(Exception):
@@ -108,7 +110,7 @@ def install(words: list[str | Path], *, folder: Path = PLACE) -> None:
     """What is fetched from elsewhere may be missing; a test does not wait for it as long as a person does."""
     patience_s = INSTALL_IN_A_TEST_S if "PYTEST_VERSION" in os.environ else INSTALL_S
     try:
-        run(words, folder=folder, timeout_s=patience_s)
+        run(words, folder=folder, environment=TRUSTED, timeout_s=patience_s)
     except (ToolError, subprocess.TimeoutExpired) as error:
         raise MissingError(f"installing failed: {str(error)[-300:]}") from error
 

@@ -1,13 +1,14 @@
 """Short ways to what a test needs of the pretend cloud and of the MCP endpoint."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
+from app.doorbell import end
 from app.presets import jobs as presets
 from app.resources import Resources
 from app.tasks.dispatcher import Dispatcher
@@ -55,11 +56,18 @@ async def living(simulator: Simulator) -> AsyncGenerator[None]:
             await asyncio.sleep(0.02)
             simulator.tick(1)
 
-    life = asyncio.create_task(live())
+    async with beside(live()):
+        yield
+
+
+@asynccontextmanager
+async def beside(work: Coroutine[Any, Any, None]) -> AsyncGenerator[None]:
+    """Something that goes on meanwhile, and has ended afterwards however the test ends."""
+    task = asyncio.create_task(work)
     try:
         yield
     finally:
-        life.cancel()
+        await end(task)
 
 
 @asynccontextmanager

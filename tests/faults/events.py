@@ -448,3 +448,4 @@ RUNS: dict[str, Run] = {
     "events-noisy": noisy,
     "events-watch": watch,
 }
+QUICK: dict[str, Run] = {"events-delivery": lambda: delivery(400, 2, 4.0, durable=False)}

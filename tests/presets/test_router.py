@@ -11,6 +11,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 from app.simulator import ORGANIZATION_KEYS
 from tests.presets.conftest import Stage
+from tests.world import beside
 
 
 async def work(stage: Stage) -> None:
@@ -28,15 +29,14 @@ async def test_a_client_sees_each_step_and_a_truthful_end(app: FastAPI, stage: S
         heard.append((progress, total, message))
 
     headers = {"X-XYTE-API-KEY": ORGANIZATION_KEYS[0]}
-    working = asyncio.create_task(work(stage))
     async with (
+        beside(work(stage)),
         httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), headers=headers, timeout=60) as http,
         Client(streamable_http_client("http://localhost/mcp", http_client=http), mode=mode) as client,
     ):
         started = await client.call_tool("start_meeting_room_preset", {"room": "louvre"}, progress_callback=hear)
         down = await client.call_tool("shutdown_meeting_room", {"room": "louvre", "wait_seconds": 30})
         unknown = await client.call_tool("start_meeting_room_preset", {"room": "luvre"})
-    working.cancel()
 
     assert started.structured_content is not None
     assert started.structured_content["state"] == "done"
