@@ -104,13 +104,10 @@ class Gateway:
         return (await self.ask("POST", "/mcp", json=message)).json()
 
 
-@pytest.fixture
-async def gateway(
-    settings: Settings, collector: Collector, cloud: respx.MockRouter, resources: Resources
-) -> AsyncIterator[Gateway]:
-    """It ends with the test's words; the spans are at the collector then."""
-    traced = settings.model_copy(update={"otel_exporter_otlp_endpoint": collector.url})
-    application = create_app(traced)
+@pytest.fixture(scope="module")
+async def traced_app(settings: Settings) -> AsyncIterator[FastAPI]:
+    """The application as it is when traces are wanted; where they go is each test's own affair."""
+    application = create_app(settings.model_copy(update={"otel_exporter_otlp_endpoint": "http://collector.test"}))
     ready, done = asyncio.Event(), asyncio.Event()
 
     async def run() -> None:
@@ -120,11 +117,20 @@ async def gateway(
 
     running = asyncio.create_task(run())
     await ready.wait()
-    async with open_resources(traced, transport=httpx.MockTransport(cloud.async_handler)) as opened:
-        application.state.resources = opened
-        yield Gateway(application, cloud)
+    yield application
     done.set()
     await running
+
+
+@pytest.fixture
+async def gateway(
+    settings: Settings, collector: Collector, cloud: respx.MockRouter, resources: Resources, traced_app: FastAPI
+) -> AsyncIterator[Gateway]:
+    """It ends with the test's words; the spans are at the collector then."""
+    traced = settings.model_copy(update={"otel_exporter_otlp_endpoint": collector.url})
+    async with open_resources(traced, transport=httpx.MockTransport(cloud.async_handler)) as opened:
+        traced_app.state.resources = opened
+        yield Gateway(traced_app, cloud)
     async with resources.engine.connect():
         pass  # so that it clears away what was recorded here
 

@@ -62,7 +62,9 @@ class Watch:
         try:
             while self.callers:
                 pause_s = await self._step()
-                await asyncio.sleep(pause_s)
+                # A cancellation may have been swallowed in there.
+                if self.callers:
+                    await asyncio.sleep(pause_s)
         finally:
             with suppress(ServiceUnavailable):
                 async with repository.as_tenant(self._resources, self._tenant) as db:

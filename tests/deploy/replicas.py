@@ -95,7 +95,14 @@ def caddy_configuration(folder: Path, port: int, upstreams: list[Replica]) -> li
     text = text.replace("{\n", "{\n\tadmin off\n", 1).replace("{$DOMAIN}", f"http://127.0.0.1:{port}")
     file = folder / "Caddyfile"
     file.write_text(text)
-    return [check.scratch_python().with_name("caddy"), "run", "--adapter", "caddyfile", "--config", file]
+    return [
+        check.scratch_python(check.CADDY_WHEELS).with_name("caddy"),
+        "run",
+        "--adapter",
+        "caddyfile",
+        "--config",
+        file,
+    ]
 
 
 PROXIES = {"caddy": caddy_configuration, "nginx": nginx_configuration}

@@ -31,7 +31,7 @@ def test_a_service_is_closed(service: dict[str, Any]) -> None:
 def test_a_service_has_limits_and_time_to_stop(service: dict[str, Any]) -> None:
     assert set(service["deploy"]["resources"]["limits"]) == {"cpus", "memory"}
     assert service["pids_limit"] > 0
-    assert service["stop_grace_period"] == "40s"
+    assert service["stop_grace_period"] == "75s"
 
 
 @each_service
