@@ -8,7 +8,7 @@ from tests.tools import MissingError
 
 def test_generated_requests_get_answers_that_are_documented() -> None:
     try:
-        report = fuzz(200, seconds=60)
+        report = fuzz(200, seconds=300)
     except MissingError as error:
         pytest.skip(f"schemathesis cannot be had, so NOTHING WAS FUZZED, try `python3 dev.py fuzz`: {error}")
 

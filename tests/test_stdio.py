@@ -77,7 +77,7 @@ async def test_the_official_client_starts_it_and_calls(environment: dict[str, st
 def test_lines_in_lines_out_and_the_end_of_input_is_the_end(environment: dict[str, str]) -> None:
     process = started(environment | {"LOG_LEVEL": "INFO"}, "--read-only", "--toolsets", "devices")
 
-    output, errors = process.communicate(LIST + b"nonsense", timeout=30)
+    output, errors = process.communicate(LIST + b"nonsense", timeout=60)
 
     said = {message["id"]: message for message in map(orjson.loads, output.splitlines())}
     assert process.returncode == 0
@@ -97,7 +97,7 @@ def test_sigterm_ends_it_in_good_order(environment: dict[str, str]) -> None:
 
         process.send_signal(signal.SIGTERM)
 
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=60) == 0
         assert process.stdout.read() == b""
 
 
@@ -109,7 +109,7 @@ def test_a_client_that_is_gone_ends_it(environment: dict[str, str]) -> None:
         process.stdin.write(LIST)
         process.stdin.flush()
 
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=60) == 0
 
 
 def test_with_embedded_servers_a_long_command_is_carried_out(environment: dict[str, str], tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_with_embedded_servers_a_long_command_is_carried_out(environment: dict[s
         assert process.stdin
         process.stdin.close()
 
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=60) == 0
 
     assert task["state"] == "done"
     assert second.returncode == 2
@@ -157,7 +157,7 @@ def test_without_a_key_it_says_so_in_one_line(
 def test_a_toolset_that_there_is_not_ends_it_with_those_there_are(environment: dict[str, str]) -> None:
     process = started(environment, "--toolsets", "nonsense")
 
-    output, errors = process.communicate(timeout=30)
+    output, errors = process.communicate(timeout=60)
 
     assert (process.returncode, output) == (2, b"")
     assert b"There is no toolset 'nonsense'. Valid: all, " in errors
@@ -166,7 +166,7 @@ def test_a_toolset_that_there_is_not_ends_it_with_those_there_are(environment: d
 def test_a_folder_that_cannot_be_written_is_named(environment: dict[str, str]) -> None:
     process = started(environment, "--embedded", "--data", "/proc/nothing")
 
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=60)
 
     assert process.returncode == 2
     assert b"cannot write to /proc/nothing" in errors

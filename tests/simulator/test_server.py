@@ -98,7 +98,7 @@ async def test_its_world_lives_by_itself(application: Application, simulator: Si
     async with served(application) as client:
         await client.post(f"/core/v1/organization/devices/{projector.id}/commands", json={"name": "power_on"})
         simulator.world.clock.schedule(5, later.set)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await later.wait()
 
     assert projector.commands[-1].status == "done"
@@ -116,7 +116,7 @@ async def test_a_failing_step_does_not_end_the_world(
     simulator.world.clock.schedule(0, fail)
     simulator.world.clock.schedule(0.1, happened.set)
 
-    async with served(application), asyncio.timeout(5):
+    async with served(application), asyncio.timeout(20):
         await happened.wait()
 
     assert "a step of the simulated world failed" in caplog.text
