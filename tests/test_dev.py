@@ -126,21 +126,45 @@ def test_another_python_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) 
 def test_uv_is_taken_first(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tools))
 
-    make, install = dev.commands(tools / "venv")
+    make, uv, _ = dev.commands(tools / "venv")
 
     assert make[:2] == [str(tools / "uv"), "venv"]
-    assert install[:3] == [str(tools / "uv"), "pip", "install"]
-    assert "--require-hashes" in install
+    assert uv == [str(tools / "uv")]
 
 
 def test_without_uv_a_pip_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
 
-    make, install = dev.commands(tmp_path / "venv")
+    make, uv, pip = dev.commands(tmp_path / "venv")
 
     assert make[1] == "-m"
-    assert install[1:3] == ["-m", "pip"]
-    assert "--require-hashes" in install
+    assert uv == []
+    assert pip[1:3] == ["-m", "pip"]
+
+
+@pytest.mark.parametrize(
+    ("broken", "used"),
+    [("", ["fetching uv", "installing"]), ("uv", ["fetching uv", "installing", "installing"])],
+)
+def test_uv_is_fetched_and_where_it_does_not_work_pip_goes_on(
+    broken: str, used: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands: list[tuple[str, list[str]]] = []
+
+    def record(what: str, command: list[str], *, may_fail: bool = False) -> bool:
+        commands.append((what.partition(" 1")[0], command))
+        return not (may_fail and broken and command[0].endswith(f"/{broken}"))
+
+    monkeypatch.setattr(dev, "run_quietly", record)
+
+    dev.install(tmp_path, [], ["pip"])
+
+    assert [what for what, _ in commands] == used
+    assert all("--require-hashes" in command for _, command in commands)
+    assert dev.locked("uv").startswith("uv==")
+    assert dev.locked("uv").count("==") == 1
+    assert "sha256:" in (tmp_path / "uv.txt").read_text()
+    assert commands[-1][1][0] == ("pip" if broken else str(tmp_path / "bin" / "uv"))
 
 
 def test_an_environment_of_another_python_or_folder_is_made_anew(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 PLACE = Path(__file__).parents[1] / ".dev"
+UV = Path(sys.executable).with_name("uv")
 SHOWN_LINES = 30
 INSTALL_S = 300.0
 INSTALL_IN_A_TEST_S = 45.0
@@ -32,11 +33,11 @@ def python_of(name: str, requirements: Path) -> Path:
     wanted = ["--require-hashes", "-r", requirements]
 
     def make() -> None:
-        if uv := shutil.which("uv"):
-            install([uv, "venv", "--quiet", "--python", sys.executable, home])
-            install([uv, "pip", "install", "--quiet", "--python", python, *wanted])
-        else:
-            install([sys.executable, "-m", "venv", home])
+        install([UV, "venv", "--quiet", "--python", sys.executable, home])
+        try:
+            install([UV, "pip", "install", "--quiet", "--python", python, *wanted])
+        except MissingError:  # what pip is configured to find, uv may not find
+            install([sys.executable, "-m", "venv", "--clear", home])
             install([python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", *wanted])
 
     once(home, requirements.read_bytes() + sys.version.encode(), make)

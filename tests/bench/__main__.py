@@ -15,13 +15,14 @@ from types import FrameType
 import orjson
 import uvloop
 
-from tests.bench.environments import MissingError, python_of
+from tests.bench.environments import python_of
 from tests.bench.lineup import CONTENDERS, GATEWAY, Ground, Series, series_of
 from tests.bench.load import drive, probe
 from tests.bench.processes import Server
 from tests.bench.report import Measured, Results, as_json, goals, goals_table, round_of, workload_table
 from tests.bench.upstream import Upstream
 from tests.bench.workloads import WORKLOADS, Checker
+from tests.tools import MissingError
 
 FIRST_WARM_S = 0.6
 WARM_S = 0.25

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from app import embedded
-from tests.bench.environments import HERE, ROOT, MissingError
+from tests.bench.environments import HERE, ROOT
 from tests.bench.processes import Command, Server, free_port, serving
 from tests.bench.workloads import LEGACY, MODERN, Checker, Exchange, exchange
+from tests.tools import MissingError
 
 GATEWAY, PASSTHROUGH, FASTAPI_MCP, FASTMCP = "gateway", "passthrough", "fastapi-mcp", "fastmcp"
 CONTENDERS = (GATEWAY, PASSTHROUGH, FASTAPI_MCP, FASTMCP)

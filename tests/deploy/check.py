@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 
 from tests.supply import audit
+from tests.tools import TRUSTED, UV
 
 PROJECT = Path(__file__).resolve().parents[2]
 DEPLOY = PROJECT / "deploy"
@@ -68,7 +69,9 @@ def run(*command: str | Path, **environment: str) -> str:
 def fetch(*command: str | Path, folder: Path) -> None:
     """A download, or why there is none."""
     try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+        done = subprocess.run(
+            command, cwd=folder, env=os.environ | TRUSTED, capture_output=True, text=True, check=False, timeout=300
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise MissingError(str(error)) from error
     if done.returncode:
@@ -101,11 +104,10 @@ def scratch_python(wheels: Sequence[str]) -> Path:
     if not stamp.exists() or stamp.read_text() != " ".join(wheels):
         shutil.rmtree(home, ignore_errors=True)
         SCRATCH.mkdir(parents=True, exist_ok=True)
-        if uv := shutil.which("uv"):
-            fetch(uv, "venv", "-q", "--python", sys.executable, home, folder=SCRATCH)
-            fetch(uv, "pip", "install", "-q", "--python", home / "bin" / "python", *wheels, folder=SCRATCH)
-        else:
-            fetch(sys.executable, "-m", "venv", home, folder=SCRATCH)
+        fetch(sys.executable, "-m", "venv", home, folder=SCRATCH)
+        try:
+            fetch(UV, "pip", "install", "-q", "--python", home / "bin" / "python", *wheels, folder=SCRATCH)
+        except MissingError:  # what pip is configured to find, uv may not find
             fetch(home / "bin" / "python", "-m", "pip", "install", "-q", *wheels, folder=SCRATCH)
         stamp.write_text(" ".join(wheels))
     return home / "bin" / "python"
@@ -299,11 +301,7 @@ def wheel() -> None:
     folder = SCRATCH / "wheel"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    if uv := shutil.which("uv"):
-        fetch(uv, "build", "-q", "--wheel", "--out-dir", folder, PROJECT, folder=folder)
-    else:
-        python = scratch_python(CADDY_WHEELS)
-        fetch(python, "-m", "pip", "wheel", "-q", "--no-deps", "--wheel-dir", folder, PROJECT, folder=folder)
+    fetch(UV, "build", "-q", "--wheel", "--out-dir", folder, PROJECT, folder=folder)
     with zipfile.ZipFile(next(folder.glob("*.whl"))) as archive:
         names = set(archive.namelist())
     wanted = {path.relative_to(PROJECT).as_posix() for path in tracked("app", "migrations")} | {"alembic.ini"}

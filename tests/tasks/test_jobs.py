@@ -333,7 +333,7 @@ async def test_a_cancelling_that_fails_is_tried_again(work: Work) -> None:
 async def test_after_a_restore_nothing_old_is_sent(work: Work) -> None:
     task = await work.submit()
     async with work.resources.engine.begin() as db:
-        await db.execute(text("INSERT INTO meta (id, epoch) VALUES (1, 2)"))
+        await db.execute(text("UPDATE meta SET epoch = 2"))
 
     assert await work.send() == 0
     await jobs.sweep(work.ledger)
