@@ -53,7 +53,8 @@ def up(arguments: list[str]) -> NoReturn:
 def test(arguments: list[str]) -> NoReturn:
     """Run the tests against servers of their own, three side by side; further words go to pytest."""
     ours = not {"DATABASE_URL", "REDIS_URL"} & os.environ.keys()  # or the tests would need several databases there
-    side_by_side = ["-n", "3", "--dist", "loadfile"] if ours and not any("/" in word for word in arguments) else []
+    everything = not any("/" in word for word in arguments)
+    side_by_side = ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"] if ours and everything else []
     with_servers(python(), "-m", "pytest", *side_by_side, *arguments)
 
 
