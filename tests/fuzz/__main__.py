@@ -8,8 +8,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+from app.openapi import TAGS
 from tests.fuzz.aim import settings
 from tests.fuzz.report import Report
 from tests.service import Service, running_service
@@ -28,14 +30,16 @@ WITHOUT_LIMITS = {
 # Requests that one example for each operation leads to by chance, and those that every corner takes.
 ONE_EACH = 230
 EVERY_CORNER = 3_000
-LONGEST_S = 450.0
+TAGS_A_ROUND = 4
+MOST_EACH = 4
+LONGEST_S = 900.0
 SEED = 20_261_122
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="dev.py fuzz", description=__doc__)
     parser.add_argument("--requests", type=int, default=5_000, help="how many at least (default 5000)")
-    parser.add_argument("--seconds", type=float, default=LONGEST_S, help="how long at most (default 450)")
+    parser.add_argument("--seconds", type=float, default=LONGEST_S, help="how long at most (default 900)")
     parser.add_argument("--seed", type=int, default=SEED, help="another seed makes other requests")
     chosen = parser.parse_args()
     try:
@@ -56,20 +60,26 @@ def fuzz(requests: int, seconds: float = LONGEST_S, seed: int = SEED) -> Report:
     report = Report()
     with running_service(**WITHOUT_LIMITS) as service, tempfile.TemporaryDirectory(prefix="xyte-fuzz-") as folder:
         began = time.monotonic()
-        while report.requests < requests and (left := seconds - (time.monotonic() - began)) > 1:
-            play(program, service, Path(folder), plan(requests - report.requests, seed), left, report)
-            seed += 1
+        for words in rounds(requests, seed, report):
+            if (left := seconds - (time.monotonic() - began)) < 1:
+                break
+            play(program, service, Path(folder), words, left, report)
+            print(f"fuzz: {report.requests} requests", file=sys.stderr, flush=True)
         report.seconds = time.monotonic() - began
         report.errors += unforeseen(service)
     return report
 
 
-def plan(requests: int, seed: int) -> list[str]:
-    """Every corner of every schema where there is room for it, and chance for the rest."""
-    phases = "examples,coverage,stateful,fuzzing" if requests >= EVERY_CORNER else "fuzzing"
-    chance = requests - EVERY_CORNER if requests >= EVERY_CORNER else requests
-    each = max(1, math.ceil(chance / ONE_EACH))
-    return ["--phases", phases, "--max-examples", str(each), "--seed", str(seed)]
+def rounds(requests: int, seed: int, report: Report) -> Iterator[list[str]]:
+    """Every corner of every schema where there is room for it, some tags at a time, and chance for the rest."""
+    if requests >= EVERY_CORNER:
+        for some in range(0, len(TAGS), TAGS_A_ROUND):
+            tags = [word for tag in [*TAGS][some : some + TAGS_A_ROUND] for word in ("--include-tag", tag)]
+            yield ["--phases", "examples,coverage", "--seed", str(seed), *tags]
+    while report.requests < requests:
+        each = min(MOST_EACH, math.ceil((requests - report.requests) / ONE_EACH))
+        yield ["--phases", "fuzzing", "--max-examples", str(each), "--seed", str(seed)]
+        seed += 1
 
 
 def play(program: Path, service: Service, folder: Path, words: list[str], seconds: float, report: Report) -> None:

@@ -3,7 +3,16 @@
 import base64
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StringConstraints, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
 
 from app.xyte.schemas.shapes import (
     NOT_TEXT,
@@ -20,7 +29,18 @@ from app.xyte.schemas.shapes import (
 OwnId = Annotated[Identifier, Field(description="The device's own id, from its registration.")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$", max_length=255, examples=["crash.log"])]
 EventKey = Annotated[int, Field(ge=-(2**31), lt=2**31), NOT_TEXT]
-Version = Annotated[str, Field(pattern=r"^[0-9]{1,10}$", coerce_numbers_to_str=True)]
+Version = Annotated[
+    str,
+    Field(pattern=r"^[0-9]{1,10}$", coerce_numbers_to_str=True),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": "^[0-9]{1,10}$"},
+                {"type": "integer", "minimum": 0, "maximum": 9_999_999_999},
+            ]
+        }
+    ),
+]
 Value = Annotated[str, StringConstraints(max_length=1000)] | StrictInt | StrictFloat | StrictBool | None
 MIME_TYPE = r"^[A-Za-z0-9][A-Za-z0-9-]{0,126}/[A-Za-z0-9][A-Za-z0-9_.+-]{0,126}$"
 
