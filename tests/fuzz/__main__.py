@@ -89,7 +89,7 @@ def play(program: Path, service: Service, folder: Path, words: list[str], second
     command: list[str | Path] = [
         *(program, "--no-color", "--config-file", config, "run", f"{service.url}/openapi.json"),
         # one worker: two of them meet a bug of CPython 3.11, whose parser of syntax trees is no place for threads
-        *("--checks", "all", "--workers", "1", "--request-timeout", "20", "--suppress-health-check", "all"),
+        *("--checks", "all", "--workers", "1", "--request-timeout", "60", "--suppress-health-check", "all"),
         *("--report", "json,ndjson", "--report-json-path", told, "--report-ndjson-path", events),
         *words,
     ]
