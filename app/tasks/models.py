@@ -87,9 +87,10 @@ class Task(Table):
         Index("tasks_dispatching", "lease_until", postgresql_where=text("state = 'dispatching'")),
         Index("tasks_running", "follow_at", postgresql_where=text("state = 'running'")),
         Index(
+            # Not by state: it is for counting, and not to be taken for finding a device's next command.
             "tasks_open",
             "tenant",
-            postgresql_where=text("state IN ('queued', 'dispatching', 'running')"),
+            postgresql_where=text("ended_at IS NULL"),
         ),
         Index("tasks_by_tenant", "tenant", text("id DESC")),
         Index("tasks_by_device", "tenant", "device_id", text("id DESC")),

@@ -87,7 +87,7 @@ def _record(tenant: str, operation: str, key: str) -> Any:
 
 
 ROOM = text("""
-SELECT (SELECT count(*) FROM tasks WHERE tenant = :tenant AND state IN ('queued', 'dispatching', 'running')), (
+SELECT (SELECT count(*) FROM tasks WHERE tenant = :tenant AND ended_at IS NULL), (
     SELECT device_id FROM tasks
     WHERE tenant = :tenant AND device_id = ANY(:device_ids) AND kind = 'command' AND state IN ('queued', 'dispatching')
     GROUP BY device_id HAVING count(*) >= :limit LIMIT 1
@@ -204,6 +204,8 @@ async def cancel(db: AsyncSession, tenant: str, task_id: UUID) -> None:
 # ── For workers ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 # The next commands to send, a few of each tenant in turn. One is ready when it is the oldest unsent of its device.
+# With LIMIT, both questions stay questions to an index, one for each task looked at: as a join, which is what becomes of
+# EXISTS, they are answered by comparing all with all wherever the statistics are older than a burst of tasks.
 CLAIM = text("""
 WITH RECURSIVE tenants(tenant) AS (
     (SELECT tenant FROM tasks WHERE kind = 'command' AND state = 'queued' ORDER BY tenant LIMIT 1)
@@ -223,10 +225,15 @@ WITH RECURSIVE tenants(tenant) AS (
         WHERE t.tenant = turns.tenant AND t.kind = 'command' AND t.state = 'queued'
           AND t.run_after <= now() AND t.not_after > now()
           AND t.epoch = coalesce((SELECT epoch FROM meta), 1)
-          AND NOT EXISTS (
-              SELECT 1 FROM tasks o WHERE o.tenant = t.tenant AND o.device_id = t.device_id AND o.kind = 'command'
-                AND o.state IN ('queued', 'dispatching') AND (o.state = 'dispatching' OR o.sequence < t.sequence)
-          )
+          AND (
+              SELECT o.sequence FROM tasks o WHERE o.tenant = t.tenant AND o.device_id = t.device_id
+                AND o.kind = 'command' AND o.state IN ('queued', 'dispatching')
+              ORDER BY o.tenant, o.device_id, o.sequence LIMIT 1
+          ) = t.sequence
+          AND (
+              SELECT o.sequence FROM tasks o
+              WHERE o.tenant = t.tenant AND o.device_id = t.device_id AND o.state = 'dispatching' LIMIT 1
+          ) IS NULL
         ORDER BY t.sequence LIMIT :window
     ) head
 ), picked AS (
@@ -290,7 +297,7 @@ SELECT id, state, count FROM (
 
 async def claim(db: AsyncSession, *, cursor: str, slots: int, per_tenant: int, lease_s: float) -> list[Task]:
     """Put the fence before commands and take them; nothing may be sent before this is committed."""
-    numbers = {"slots": slots, "window": max(100, 4 * slots), "per_tenant": per_tenant}
+    numbers = {"slots": slots, "window": max(40, 4 * slots), "per_tenant": per_tenant}
     return await _tasks(db, CLAIM, cursor=cursor, lease=timedelta(seconds=lease_s), **numbers)
 
 

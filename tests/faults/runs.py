@@ -323,6 +323,10 @@ async def figures(*, wakeup: str = "arq", latencies: int = 200, drained: int = 1
         }
         if not finished:
             verdict.faults.append("unfinished")
+        if verdict.more["median_ms"] > 50 or verdict.more["p99_ms"] > 250:
+            verdict.faults.append("slow to start")
+        if verdict.more["drained_per_s"] < 200:
+            verdict.faults.append("slow to drain")
         return verdict
 
 
