@@ -204,8 +204,8 @@ async def cancel(db: AsyncSession, tenant: str, task_id: UUID) -> None:
 # ── For workers ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 # The next commands to send, a few of each tenant in turn. One is ready when it is the oldest unsent of its device.
-# With LIMIT, both questions stay questions to an index, one for each task looked at: as a join, which is what becomes of
-# EXISTS, they are answered by comparing all with all wherever the statistics are older than a burst of tasks.
+# With LIMIT, both questions stay questions to an index, one for each task looked at: as a join, made of EXISTS, they
+# are answered by comparing all with all wherever the statistics are older than a burst of tasks.
 CLAIM = text("""
 WITH RECURSIVE tenants(tenant) AS (
     (SELECT tenant FROM tasks WHERE kind = 'command' AND state = 'queued' ORDER BY tenant LIMIT 1)
