@@ -85,7 +85,8 @@ def post(path: str, kind: Kind, era: str) -> Request:
     if kind is not Kind.INITIALIZE:
         headers.append(f"MCP-Protocol-Version: {era}")
     if era == MODERN:
-        headers += [f"Mcp-Method: {method}", *([f"Mcp-Name: {TOOL}"] if kind is Kind.CALL else [])]
+        of_the_call = [f"Mcp-Name: {TOOL}", "Mcp-Param-Device-Id: %(device)b"] if kind is Kind.CALL else []
+        headers += [f"Mcp-Method: {method}", *of_the_call]
         params = params | {"_meta": modern_meta()}
     message = {"jsonrpc": "2.0", "method": method, **({"params": params} if params else {})}
     body = orjson.dumps(message).decode()

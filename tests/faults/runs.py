@@ -133,11 +133,12 @@ async def crash_submitting(ours: Stage, step: Step, times: int, numbers: Any) ->
         number = next(numbers)
         pid = ours.api(CRASH_AT=step)
         async with client_of(ours) as client:
-            await eventually(lambda client=client: healthy(client), 30)
+            assert await eventually(lambda client=client: healthy(client), 90), "no API came up"
+            answered = "nothing"
             with suppress(httpx.TransportError):
-                await client.post("/v1/tasks", json=body(ours, number))
+                answered = (await client.post("/v1/tasks", json=body(ours, number))).text
         if not await eventually(lambda pid=pid: gone(pid), 30):
-            raise AssertionError(f"no API died at {step}")
+            raise AssertionError(f"no API died at {step}, it answered {answered}")
         ours.kills += 1
         ours.apis.remove(pid)
         if step == "submit_before_commit":  # it was never recorded and never answered, so it is submitted again
