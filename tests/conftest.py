@@ -1,6 +1,7 @@
 """One small world for every test: real PostgreSQL and Redis, and `cloud`, the simulator behind respx."""
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -43,6 +44,17 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes longest comes first, in whatever order, so that no runner is left alone with it in the end."""
     items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+
+
+@pytest.fixture(autouse=True)
+def same_logging() -> Iterator[None]:
+    """Logging belongs to the process: what a test sets up, directly or by an application, ends with the test."""
+    root, ours = logging.getLogger(), logging.getLogger("app")
+    handlers, level, our_level = root.handlers[:], root.level, ours.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    ours.setLevel(our_level)
 
 
 @pytest.fixture(scope="session")

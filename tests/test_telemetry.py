@@ -2,23 +2,11 @@
 
 import json
 import logging
-from collections.abc import Iterator
 
 import pytest
 from prometheus_client import REGISTRY
 
 from app.telemetry import JsonFormatter, configure_logging
-
-
-@pytest.fixture
-def untouched() -> Iterator[None]:
-    """The logging of the other tests stays as it is."""
-    root, ours = logging.getLogger(), logging.getLogger("app")
-    before = (root.handlers[:], root.level, ours.level)
-    yield
-    root.handlers[:], level, our_level = before
-    root.setLevel(level)
-    ours.setLevel(our_level)
 
 
 def line_of(record: logging.LogRecord) -> dict[str, object]:
@@ -58,7 +46,7 @@ def test_a_line_tells_of_an_exception() -> None:
 
 
 def test_our_loggers_speak_from_the_chosen_level_on_and_libraries_from_warning(
-    untouched: None, capsys: pytest.CaptureFixture[str]
+    capsys: pytest.CaptureFixture[str]
 ) -> None:
     configure_logging("DEBUG")
 
