@@ -6,6 +6,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import importlib.util
+import json
 import os
 import re
 import shlex
@@ -158,14 +159,28 @@ def dashboard(arguments: list[str]) -> NoReturn:
 
 
 def lock(_: list[str]) -> int:
-    """Write both lock files anew from pyproject.toml; needs uv."""
+    """Write the locks anew, from pyproject.toml (needs uv) and from each package.json (needs npm)."""
     uv = shutil.which("uv") or fail("lock needs uv: pip install uv")
     command = [uv, "pip", "compile", "-q", "--universal", "--generate-hashes", "--no-annotate", "--no-header"]
     command += ["--no-emit-index-url", "--python-version", "3.11", "pyproject.toml", "-o"]
     for extra in (["requirements.lock", "--extra", "traces"], ["requirements-dev.lock", "--all-extras"]):
         if code := subprocess.run([*command, *extra], cwd=PROJECT, check=False).returncode:
             return code
+    npm = shutil.which("npm") or fail("lock needs npm for the tests' packages")
+    for file in (PROJECT / "tests").rglob("package-lock.json"):
+        if code := subprocess.run([npm, "install", "--package-lock-only"], cwd=file.parent, check=False).returncode:
+            return code
+        file.write_text(without_addresses(file.read_text()))
     return 0
+
+
+def without_addresses(lock: str) -> str:
+    """A package-lock.json that names packages, versions and hashes, and no place where they may be had."""
+    content = json.loads(lock)
+    for package in content["packages"].values():
+        for address in ("resolved", "funding"):
+            package.pop(address, None)
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
 def help_(_: list[str]) -> int:
