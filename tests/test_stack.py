@@ -54,9 +54,10 @@ http.server.HTTPServer(("127.0.0.1", port), Answer).serve_forever()
 """
 
 SUPERVISOR = """
-import sys
+import signal, sys
 from pathlib import Path
 from app.stack import Options, run
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # also where the tests run under nohup
 port, project, *command = sys.argv[1:]
 sys.exit(run(Options(port=int(port), project=Path(project), command=tuple(command))))
 """
@@ -120,13 +121,25 @@ def test_no_process_is_left_after_a_signal(options: Options, number: signal.Sign
 
     os.kill(supervisor.pid, number)
 
-    ended = supervisor.wait()
+    ended = supervisor.wait(30)
     wait_until(lambda: all(map(is_gone, told["pids"].values())))
     assert ended == code
     assert mode == 0o600
     assert told["ready"] is True
     assert told["pids"].keys() == {"supervisor", "guard", "simulator", "worker", "api"}
     assert not published.exists()
+
+
+def test_who_starts_it_under_nohup_may_close_the_terminal() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stack.stop_on_signals():
+            handlers = [signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGTERM)]
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+    assert handlers[0] == signal.SIG_IGN
+    assert callable(handlers[1])
 
 
 def test_a_part_that_ends_ends_the_stack_with_its_last_words(

@@ -46,7 +46,7 @@ def test_a_line_tells_of_an_exception() -> None:
 
 
 def test_our_loggers_speak_from_the_chosen_level_on_and_libraries_from_warning(
-    capsys: pytest.CaptureFixture[str]
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     configure_logging("DEBUG")
 
