@@ -108,17 +108,17 @@ def port(text: str) -> int:
 
 def run_up(options: argparse.Namespace) -> int:
     """Everything on this machine."""
-    from app import stack  # noqa: PLC0415  each verb loads only what it runs
+    from app import stack
 
     return stack.up(options.port, options.data, fresh=options.fresh)
 
 
 def run_serve(options: argparse.Namespace) -> int:
     """The API on uvicorn, with its fast loop and parser."""
-    import uvicorn  # noqa: PLC0415
+    import uvicorn
 
-    from app.main import announce_end, create_app  # noqa: PLC0415
-    from app.serving import ENDING_S, Server  # noqa: PLC0415
+    from app.main import announce_end, create_app
+    from app.serving import ENDING_S, Server
 
     app = create_app()
     config = uvicorn.Config(
@@ -143,7 +143,7 @@ def run_serve(options: argparse.Namespace) -> int:
 
 def run_worker(_options: argparse.Namespace) -> int:
     """The arq worker."""
-    from app import worker  # noqa: PLC0415
+    from app import worker
 
     worker.run()
     return 0
@@ -151,8 +151,8 @@ def run_worker(_options: argparse.Namespace) -> int:
 
 def run_migrate(options: argparse.Namespace) -> int:
     """Alembic, from wherever the package lies."""
-    from alembic import command  # noqa: PLC0415
-    from alembic.config import Config  # noqa: PLC0415
+    from alembic import command
+    from alembic.config import Config
 
     root = Path(__file__).resolve().parent.parent
     config = Config(str(root / "alembic.ini"))
@@ -163,7 +163,7 @@ def run_migrate(options: argparse.Namespace) -> int:
 
 def run_simulator(options: argparse.Namespace) -> int:
     """The simulator alone."""
-    from app.simulator import Settings, serve  # noqa: PLC0415
+    from app.simulator import Settings, serve
 
     given = {name: getattr(options, name) for name in ("host", "port") if getattr(options, name) is not None}
     serve(Settings(**given))
@@ -172,7 +172,7 @@ def run_simulator(options: argparse.Namespace) -> int:
 
 def run_stdio(options: argparse.Namespace) -> int:
     """The MCP endpoint for one client that started us."""
-    from app import stdio  # noqa: PLC0415
+    from app import stdio
 
     return stdio.serve(
         stdio.Options(
@@ -188,7 +188,7 @@ def run_stdio(options: argparse.Namespace) -> int:
 
 def run_connect(options: argparse.Namespace) -> int:
     """A client's configuration."""
-    from app import connect  # noqa: PLC0415
+    from app import connect
 
     wish = connect.Wish(
         url=options.url,
@@ -205,7 +205,7 @@ def run_doctor(options: argparse.Namespace) -> int:
     """Everything, or the one question of a health check."""
     if options.quick:
         return probe.ask(options.quick)
-    from app import doctor  # noqa: PLC0415
+    from app import doctor
 
     return doctor.run(as_json=options.json)
 

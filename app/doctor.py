@@ -88,7 +88,7 @@ def examine(environment: Mapping[str, str]) -> list[Finding]:
     is_server = any(environment.get(name) for name in SERVER_SETTINGS)
     try:
         # A user of stdio alone has set none of them, and needs none.
-        settings = Settings() if is_server else settings_alone(environment)  # pyright: ignore[reportCallIssue]
+        settings = Settings.model_validate({}) if is_server else settings_alone(environment)
     except ValidationError as error:
         return [*findings, *mistakes(error)]
     findings.append(Finding("settings", "ok", "for serve and worker" if is_server else "for stdio"))

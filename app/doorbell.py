@@ -4,10 +4,9 @@ import asyncio
 import json
 import logging
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
-from functools import partial
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 import redis.exceptions
@@ -48,7 +47,7 @@ def hasty_pool(url: str) -> ArqRedis:
 
 
 def _arq(url: str, **options: Any) -> ArqRedis:
-    pool = ConnectionPool.from_url(url, **options)  # pyright: ignore[reportUnknownMemberType]
+    pool = ConnectionPool.from_url(url, **options)  # pyright: ignore[reportUnknownMemberType]  as for open_redis
     return ArqRedis(pool_or_conn=pool, job_serializer=as_json, job_deserializer=json.loads, default_queue_name=QUEUE)
 
 
@@ -66,8 +65,7 @@ class Doorbell:
     def __init__(self, url: str, subscriptions: Redis, *, through_arq: bool) -> None:
         self._through_arq = through_arq
         self._arq = hasty_pool(url)
-        self._redis = subscriptions
-        self._publish = cast("Callable[[str], Awaitable[int]]", partial(subscriptions.publish, CHANGED))  # pyright: ignore
+        self._redis: Any = subscriptions  # its methods are typed in parts only
         self._waiting: defaultdict[UUID, set[asyncio.Event]] = defaultdict(set)
         self._listener: asyncio.Task[None] | None = None
         self._ringer: asyncio.Task[None] | None = None
@@ -96,7 +94,7 @@ class Doorbell:
         if not self._through_arq:
             return
         with suppress(*AWAY):
-            await self._publish(" ".join(map(str, task_ids)))
+            await self._redis.publish(CHANGED, " ".join(map(str, task_ids)))
 
     @asynccontextmanager
     async def changes_of(self, task_id: UUID) -> AsyncGenerator[asyncio.Event]:
@@ -127,9 +125,9 @@ class Doorbell:
     async def _listen(self) -> None:
         """Pass on what other processes tell, as long as somebody waits here."""
         with suppress(*AWAY):
-            async with self._redis.pubsub() as channel:  # pyright: ignore[reportUnknownMemberType]
-                await channel.subscribe(CHANGED)  # pyright: ignore[reportUnknownMemberType]
+            async with self._redis.pubsub() as channel:
+                await channel.subscribe(CHANGED)
                 while self._waiting:
-                    message: Any = await channel.get_message(ignore_subscribe_messages=True, timeout=0.5)  # pyright: ignore
+                    message = await channel.get_message(ignore_subscribe_messages=True, timeout=0.5)
                     for task_id in message["data"].split() if message else ():
                         self._wake(UUID(task_id))

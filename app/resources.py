@@ -33,6 +33,8 @@ COMPLETIONS_BELIEVED_FOR_S = 30.0
 class Belonging(Protocol):
     """What one package keeps open for the life of a process."""
 
+    def __init__(self, resources: "Resources", /) -> None: ...
+
     async def close(self) -> None: ...
 
 
@@ -70,7 +72,7 @@ class Resources:
     def the(self, kind: type[Kind]) -> Kind:
         """The one of its kind in this process, made of these resources when it is first asked for."""
         if kind not in self.belongings:
-            self.belongings[kind] = kind(self)  # pyright: ignore[reportCallIssue]  a protocol does not tell of __init__
+            self.belongings[kind] = kind(self)
         return self.belongings[kind]
 
 

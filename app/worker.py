@@ -32,8 +32,11 @@ logger = logging.getLogger("app.worker")
 RETRY_AFTER_S = 1.0
 
 
-async def dispatch(ctx: dict[str, Any], task_id: str) -> None:  # noqa: ARG001  the id tells people what rang
-    """The one job: a ring. Which command comes next is PostgreSQL's to say, in turn between tenants."""
+async def dispatch(ctx: dict[str, Any], _task_id: str) -> None:
+    """The one job: a ring. Which command comes next is PostgreSQL's to say, in turn between tenants.
+
+    The id tells people what rang.
+    """
     ctx["dispatcher"].wake()
 
 
@@ -82,7 +85,7 @@ def arq_settings(settings: Settings) -> type[Any]:
 @cache
 def default_settings() -> Settings:
     """What the environment says."""
-    settings = Settings()  # pyright: ignore[reportCallIssue]
+    settings = Settings.model_validate({})
     configure_logging(settings.log_level)
     return settings
 
@@ -168,7 +171,7 @@ async def answer_rings(settings: Settings, dispatcher: Dispatcher) -> None:
     """Let arq wake the dispatcher. While Redis is away the dispatcher works on, looking now and then by itself."""
     while settings.tasks_wakeup == "arq":
         worker = create_worker(
-            arq_settings(settings),  # pyright: ignore[reportArgumentType]  any class with these attributes will do
+            arq_settings(settings),
             ctx={"dispatcher": dispatcher},
             handle_signals=False,
         )

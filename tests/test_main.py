@@ -57,7 +57,7 @@ async def test_the_application_of_the_module_is_one_and_open_for_its_lifespan(
 
 def test_the_module_has_nothing_else_to_offer() -> None:
     with pytest.raises(AttributeError):
-        _ = main.application  # pyright: ignore[reportAttributeAccessIssue]
+        _ = main.application
 
 
 async def test_openapi_is_one_document_that_knows_problems(anonymous: httpx.AsyncClient) -> None:

@@ -1,5 +1,6 @@
 """The schema goes up and down, agrees with the models, and refuses what must never be."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -46,8 +47,6 @@ async def migrated(empty: AsyncEngine) -> AsyncEngine:
 
 async def alembic(engine: AsyncEngine, verb: str, *arguments: str) -> None:
     """Run it in a thread, for it has a loop of its own."""
-    import asyncio  # noqa: PLC0415
-
     config = Config(str(ROOT / "alembic.ini"))
     config.set_main_option("script_location", str(ROOT / "migrations"))
     before = os.environ.get("DATABASE_URL")

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from app import worker
 from app.cli import main as xyte_mcp
 from app.errors import CredentialsUnavailable
 from app.seal import Binding, Seal
@@ -59,8 +60,6 @@ def test_a_dropped_key_opens_nothing() -> None:
 def test_a_missing_or_malformed_ring_is_one_line_at_the_start(
     keys: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from app import worker  # noqa: PLC0415
-
     for name in ("DATABASE_URL", "REDIS_URL", "KEY_PEPPER"):
         monkeypatch.setenv(name, "postgresql://a-long-enough-text-for-any-of-them")
     monkeypatch.delenv("SEALING_KEYS", raising=False)

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.serving import Server
 from app.stack import free_port
+from tests.world import until
 
 EXIT_LOOK_S = 0.5  # how often sse-starlette looks whether it is to tear its answers
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -44,9 +45,7 @@ class Running:
 
     async def closed(self) -> None:
         """Wait until it listens no more."""
-        async with asyncio.timeout(10):
-            while self.server.servers[0].sockets:  # noqa: ASYNC110  asyncio tells nobody
-                await asyncio.sleep(0)
+        await until(lambda: not self.server.servers[0].sockets)
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> None:
         self.server.handle_exit(number, None)

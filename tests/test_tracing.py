@@ -137,7 +137,7 @@ async def gateway(
 
 async def flushed(gateway: Gateway) -> None:
     """Let the spans reach the collector."""
-    provider: Any = gateway.app.state.resources.tracing._tracer  # pyright: ignore[reportPrivateUsage]
+    provider: Any = gateway.app.state.resources.tracing._tracer
     assert provider.span_processor.force_flush()
 
 

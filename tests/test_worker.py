@@ -3,19 +3,21 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from arq.worker import create_worker
+from sqlalchemy import text
 
 from app import worker
 from app.doorbell import QUEUE, Doorbell, end
 from app.resources import Resources
 from app.settings import Settings
 from app.tasks.dispatcher import Dispatcher
+from tests.world import until
 
 
 class Bell(Dispatcher):
@@ -77,8 +79,7 @@ async def test_a_queue_of_the_wrong_kind_does_not_end_the_process(resources: Res
     await server.config_resetstat()
 
     async with answering(settings) as bell, asyncio.timeout(15):
-        while not await server.info("errorstats"):  # noqa: ASYNC110  nothing else tells that arq has met it
-            await asyncio.sleep(0.01)
+        await until(lambda: server.info("errorstats"))  # nothing else tells that arq has met it
         await server.delete(QUEUE)
         while not bell.rings.is_set():
             resources.doorbell.ring(uuid4())
@@ -94,8 +95,6 @@ async def test_ringing_without_redis_is_no_failure(resources: Resources) -> None
 
 
 async def test_postgres_alone_wakes_the_dispatcher(resources: Resources) -> None:
-    from sqlalchemy import text  # noqa: PLC0415
-
     bell = Bell()
     listening = asyncio.create_task(worker.listen(resources, bell))
     async with asyncio.timeout(10):
@@ -107,8 +106,6 @@ async def test_postgres_alone_wakes_the_dispatcher(resources: Resources) -> None
 
 
 async def test_a_lost_connection_is_made_anew(resources: Resources, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sqlalchemy import text  # noqa: PLC0415
-
     monkeypatch.setattr(worker, "RETRY_AFTER_S", 0.01)
     bell = Bell()
     listening = asyncio.create_task(worker.listen(resources, bell))
@@ -137,15 +134,9 @@ async def test_sigterm_ends_it_in_good_order(
     caplog.set_level("INFO", "app.worker")
     working = asyncio.create_task(worker.work(chosen))
     async with asyncio.timeout(60):
-        await when(lambda: "worker started" in caplog.messages)
+        await until(lambda: "worker started" in caplog.messages)
         os.kill(os.getpid(), signal.SIGTERM)
         await working
-
-
-async def when(holds: Callable[[], bool]) -> None:
-    """Look until it holds, for there is nothing that would tell."""
-    while not holds():  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
 
 
 async def test_arq_opens_and_closes_what_it_needs(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

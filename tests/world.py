@@ -1,9 +1,10 @@
 """Short ways to what a test needs of the pretend cloud and of the MCP endpoint."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from inspect import isawaitable
 from typing import Any
 
 import httpx
@@ -75,6 +76,16 @@ async def working(resources: Resources, simulator: Simulator) -> AsyncGenerator[
     """A worker of the service, and devices that do what they are told."""
     async with living(simulator), Dispatcher(resources, also=[presets.advance]).running():
         yield
+
+
+async def until(holds: Callable[[], Any], within_s: float = 20.0) -> None:
+    """Look until something holds of which nobody tells; what is asked may be a coroutine."""
+    async with asyncio.timeout(within_s):
+        while True:
+            answer = holds()
+            if await answer if isawaitable(answer) else answer:
+                return
+            await asyncio.sleep(0.01)
 
 
 async def mcp(client: httpx.AsyncClient, method: str, params: dict[str, Any] | None = None) -> Any:

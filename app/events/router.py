@@ -1,9 +1,10 @@
 """What happened, in order: read it, follow it, take it one by one, and let others hand it in."""
 
-from typing import Annotated, cast
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Depends, Header, Path, Query, Request
+from pydantic import WithJsonSchema
 
 from app.dependencies import Caller, Resources
 from app.effects import ACCESS, DESTRUCTIVE, NOT_A_TOOL, READ, UNLISTED
@@ -52,9 +53,14 @@ HANDED_IN = {
 WebhookId = Annotated[UUID, Path(description="From list_webhooks.")]
 
 
-async def last_event_id(request: Request = cast("Request", None)) -> int | None:  # noqa: B008  jobs have no headers
+async def last_event_id(
+    told: Annotated[
+        str | None,
+        Header(alias="Last-Event-ID", description="Of the last event that came: the stream goes on after it."),
+        WithJsonSchema({"type": "string", "pattern": r"^\d{0,18}$"}),
+    ] = None,
+) -> int | None:
     """Where a client that lost its stream stood."""
-    told = request.headers.get("last-event-id", "") if request else ""
     if not told:
         return None
     if not (told.isascii() and told.isdecimal() and len(told) <= 18):

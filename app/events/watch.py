@@ -54,7 +54,7 @@ class Watch:
         self._interval_s = resources.settings.events_watch_s
         self._step_s = min(STEP_S, self._interval_s / 2)
         self._lease = timedelta(seconds=3 * self._step_s + 1)
-        self._turn = random.randrange(1_000)  # noqa: S311  no secret
+        self._turn = random.randrange(1_000)  # noqa: S311  chance, not a secret
         self.callers: list[Caller] = []
 
     async def run(self) -> None:

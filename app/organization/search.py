@@ -27,7 +27,12 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "incident": ("incidents",),
 }
 DocumentId = Annotated[
-    str, Path(pattern=r"^(device|space|ticket|incident):[A-Za-z0-9_-]{1,128}$", description="As found by search.")
+    str,
+    Path(
+        alias="id",  # the name that connectors give it
+        pattern=r"^(device|space|ticket|incident):[A-Za-z0-9_-]{1,128}$",
+        description="As found by search.",
+    ),
 ]
 
 
@@ -53,12 +58,12 @@ async def search(xyte: OrganizationApi, resources: Resources, wanted: Annotated[
 
 
 @router.get("/documents/{id}", summary="Fetch a document", openapi_extra=READ)
-async def fetch(xyte: OrganizationApi, resources: Resources, id: DocumentId) -> Document:  # noqa: A002  the connectors' name
+async def fetch(xyte: OrganizationApi, resources: Resources, document_id: DocumentId) -> Document:
     """One record found by search, whole: its fields as text and as data."""
-    kind, _, identity = id.partition(":")
+    kind, _, identity = document_id.partition(":")
     record = await record_of(xyte, kind, identity)
     return Document(
-        id=id,
+        id=document_id,
         title=title(kind, record),
         text=orjson.dumps(record, option=orjson.OPT_INDENT_2).decode(),
         url=url(resources.settings.public_url, kind, identity),

@@ -28,12 +28,12 @@ from app.presets.schemas import (
     VersionQuery,
     WaitSeconds,
 )
-from app.tasks.router import KEY_HEADER, KeyHeader
+from app.tasks.router import KeyHeader
 
 router = APIRouter(tags=["Presets"])
 
 
-@router.post("/rooms/start", summary="Start a room with a preset", openapi_extra={**PHYSICAL, **KEY_HEADER})
+@router.post("/rooms/start", summary="Start a room with a preset", openapi_extra=PHYSICAL)
 async def start_meeting_room_preset(
     resources: Resources, caller: Caller, header: KeyHeader, report: Report, start: RoomRun
 ) -> PresetRun:
@@ -54,7 +54,7 @@ async def start_meeting_room_preset(
     )
 
 
-@router.post("/rooms/shutdown", summary="Shut a room down", openapi_extra={**PHYSICAL, **KEY_HEADER})
+@router.post("/rooms/shutdown", summary="Shut a room down", openapi_extra=PHYSICAL)
 async def shutdown_meeting_room(
     resources: Resources, caller: Caller, header: KeyHeader, report: Report, shutdown: RoomShutdown
 ) -> PresetRun:
@@ -71,7 +71,7 @@ async def shutdown_meeting_room(
     )
 
 
-@router.post("/preset-runs", summary="Run a preset", openapi_extra={**PHYSICAL, **KEY_HEADER, **UNLISTED})
+@router.post("/preset-runs", summary="Run a preset", openapi_extra=PHYSICAL | UNLISTED)
 async def run_preset(
     resources: Resources, caller: Caller, header: KeyHeader, report: Report, start: PresetRunStart
 ) -> PresetRun:

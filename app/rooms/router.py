@@ -22,7 +22,7 @@ from app.rooms.schemas import (
     RoomStatus,
     WhichRoom,
 )
-from app.tasks.router import KEY_HEADER, KeyHeader
+from app.tasks.router import KeyHeader
 
 router = APIRouter(tags=["Rooms"])
 
@@ -65,7 +65,7 @@ async def find_devices(resources: Resources, caller: Caller, wanted: Annotated[D
     return await service.find_devices(resources, caller, wanted)
 
 
-@router.post("/fleet/control", summary="Find and control a device", openapi_extra={**PHYSICAL, **KEY_HEADER})
+@router.post("/fleet/control", summary="Find and control a device", openapi_extra=PHYSICAL)
 async def find_and_control_device(
     resources: Resources, caller: Caller, header: KeyHeader, asked: Control
 ) -> Controlled:

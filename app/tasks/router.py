@@ -1,10 +1,10 @@
 """Long commands: submitted at once, carried out by the worker, looked at whenever one likes."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Header, Query
+from pydantic import WithJsonSchema
 
 from app.auth import tenant_of
 from app.dependencies import Caller, Report, Resources
@@ -25,25 +25,22 @@ from app.xyte.client import Answer
 
 router = APIRouter(prefix="/tasks", tags=["Tasks"])
 
-KEY_HEADER: Mapping[str, Any] = {
-    "parameters": [
-        {
-            "name": "Idempotency-Key",
-            "in": "header",
-            "required": False,
-            "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": VISIBLE},
-            "description": "The same key and body again give the same task and `Idempotent-Replayed: true`.",
-        }
-    ]
-}
 ACCEPTED: dict[int | str, dict[str, Any]] = {
     202: {"headers": {"Location": {"description": "Where the task is.", "schema": {"type": "string"}}}}
 }
 
 
-async def key_header(request: Request = cast("Request", None)) -> str | None:  # noqa: B008  tools have no headers
+async def key_header(
+    value: Annotated[
+        str | None,
+        Header(
+            alias="Idempotency-Key",
+            description="The same key and body again give the same task and `Idempotent-Replayed: true`.",
+        ),
+        WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 255, "pattern": VISIBLE}),
+    ] = None,
+) -> str | None:
     """The header Idempotency-Key, quoted or bare; a tool gives its argument instead."""
-    value = request.headers.get("idempotency-key") if request else None
     return None if value is None else key_in(value)
 
 
@@ -64,7 +61,7 @@ KeyHeader = Annotated[str | None, Depends(key_header)]
     summary="Send a command later and surely",
     status_code=202,
     responses=ACCEPTED,
-    openapi_extra={**PHYSICAL, **KEY_HEADER},
+    openapi_extra=PHYSICAL,
 )
 async def send_command_async(
     resources: Resources, caller: Caller, header: KeyHeader, command: CommandSubmit
@@ -81,7 +78,7 @@ async def send_command_async(
     summary="Send a command to many devices",
     status_code=202,
     responses=ACCEPTED,
-    openapi_extra={**PHYSICAL, **KEY_HEADER},
+    openapi_extra=PHYSICAL,
 )
 async def send_command_to_devices(
     resources: Resources, caller: Caller, header: KeyHeader, command: BulkSubmit

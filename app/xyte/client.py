@@ -284,7 +284,7 @@ class XyteClient:
         """GET, tried again where that may help and time is left."""
         deadline = time.monotonic() + self._cloud.timeout_s
         for attempt in range(1, RETRIES + 1):
-            pause_s = random.uniform(0.05, 0.25) * attempt  # noqa: S311  (jitter, not a secret)
+            pause_s = random.uniform(0.05, 0.25) * attempt  # noqa: S311  jitter, not a secret
             try:
                 reply = await self._send("GET", url, None)
             except UpstreamUnreachable:

@@ -18,6 +18,7 @@ from tests.conformance.fixture import create_fixture
 from tests.conformance.suite import Found, Suite
 from tests.service import Service, running_service
 from tests.tools import MissingError
+from tests.world import until
 
 HERE = Path(__file__).parent
 PRODUCT: Mapping[str, tuple[str, ...]] = {
@@ -123,8 +124,7 @@ async def served(app: ASGIApp) -> AsyncGenerator[str]:
     port = free_port(0)
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="critical", lifespan="off"))
     running = asyncio.create_task(server.serve())
-    while not server.started:  # noqa: ASYNC110  it has no event for this
-        await asyncio.sleep(0.01)
+    await until(lambda: server.started or running.done())
     try:
         yield f"http://localhost:{port}/mcp"
     finally:

@@ -1,7 +1,5 @@
 """A tenant with a log, and short ways to it."""
 
-import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,13 +49,6 @@ def caller_with(resources: Resources, key: str) -> Caller:
 def counted(counter: Any) -> float:
     """What a metric stands at."""
     return counter._value.get()
-
-
-async def until(holds: Callable[[], Any], seconds: float = 10.0) -> None:
-    """Wait for something that nobody tells of."""
-    async with asyncio.timeout(seconds):
-        while not holds():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from app.events.schemas import Delivery, Event, EventChoice
 from app.resources import Resources, open_redis, open_resources
 from app.settings import Settings
 from app.simulator import ORGANIZATION_KEYS
-from tests.events.conftest import Log, caller_with, until
-from tests.world import Simulator, call
+from tests.events.conftest import Log, caller_with
+from tests.world import Simulator, call, until
 
 EVERYTHING = EventChoice()
 

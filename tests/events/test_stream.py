@@ -13,8 +13,9 @@ from app.doorbell import end
 from app.events import repository, service
 from app.events.feed import Feeds
 from app.resources import Resources
-from tests.events.conftest import Log, until
+from tests.events.conftest import Log
 from tests.raw import KEY, scope_of
+from tests.world import until
 
 
 class Listener:
@@ -100,7 +101,7 @@ async def test_the_last_id_resumes_and_comes_before_the_query(app: FastAPI, log:
 
 @pytest.mark.parametrize("told", ["x", "-1", "1" * 30, "٣"])
 async def test_an_id_that_is_none_is_a_422(app: FastAPI, log: Log, told: str) -> None:
-    answer = await log.client.get("/v1/events/stream", headers={b"Last-Event-ID": told.encode()})  # pyright: ignore
+    answer = await log.client.get("/v1/events/stream", headers={b"Last-Event-ID": told.encode()})
 
     assert answer.status_code == 422
 

@@ -17,8 +17,8 @@ from app.resources import Resources, open_resources
 from app.settings import Settings
 from app.simulator import ORGANIZATION_KEYS
 from app.telemetry import EVENT_LOOKS
-from tests.events.conftest import Log, caller_with, counted, until
-from tests.world import Simulator
+from tests.events.conftest import Log, caller_with, counted
+from tests.world import Simulator, until
 
 FAST = {"events_watch_s": 0.05, "events_watch_slowest_s": 0.05}
 
@@ -78,10 +78,12 @@ async def looks(simulator: Simulator) -> int:
 async def looked(simulator: Simulator, more: int = 1) -> int:
     """Wait for so many more looks."""
     before = await looks(simulator)
-    async with asyncio.timeout(10):
-        while (now := await looks(simulator)) < before + more:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-    return now
+
+    async def there_are_more() -> bool:
+        return await looks(simulator) >= before + more
+
+    await until(there_are_more)
+    return await looks(simulator)
 
 
 async def unplug(simulator: Simulator, device: dict[str, Any], *, plugged: bool = False) -> None:
@@ -243,15 +245,14 @@ async def test_a_cloud_that_asks_to_slow_down_is_left_alone_for_as_long(
     cloud.routes.clear()
     cloud.route().respond(429, headers={"Retry-After": "100"}, json={})
 
-    async def wait_s() -> float:
+    async def waits_long() -> bool:
         async with log.resources.engine.connect() as db:
             wait = await db.execute(text("SELECT extract(epoch FROM look_at - now())::float FROM event_watches"))
-            return wait.scalar_one()
+            return 90 < wait.scalar_one() <= 100
 
-    async with listening(log.resources), asyncio.timeout(10):
+    async with listening(log.resources):
         await until(lambda: counted(EVENT_LOOKS.labels("failed")) > before)
-        while not 90 < await wait_s() <= 100:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        await until(waits_long)
 
 
 async def test_a_listener_s_refused_key_is_used_no_more(log: Log, simulator: Simulator) -> None:

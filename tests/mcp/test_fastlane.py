@@ -171,9 +171,10 @@ async def test_a_slow_read_ends_when_its_caller_hangs_up(
     async def never(_request: httpx.Request) -> httpx.Response:
         asked.set()
         try:
-            return await asyncio.Event().wait()  # type: ignore[return-value]
+            await asyncio.Event().wait()
         finally:
             stopped.set()
+        raise AssertionError("nothing but its caller ends it")
 
     cloud.route().mock(side_effect=never)
     message, headers = request("legacy", "tools/call", {"name": "list_devices", "arguments": {}})

@@ -204,7 +204,7 @@ async def test_the_official_client_reads_them_in_both_eras(
 
     assert listed.resources
     assert templates.resource_templates
-    assert device["id"] in found.contents[0].text  # type: ignore[union-attr]
+    assert device["id"] in found.model_dump()["contents"][0]["text"]
     assert refused.value.error.code == -32602
     if mode == "auto":
         assert {listed.cache_scope, templates.cache_scope, found.cache_scope} == {"private"}

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -12,15 +12,9 @@ from app.tasks.crashes import reach
 from app.tasks.dispatcher import Dispatcher
 from app.tasks.ledger import Ledger
 from tests.tasks.conftest import Work
+from tests.world import until
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/none"
-
-
-async def when(holds: Callable[[], bool]) -> None:
-    """Look until it holds, for there is nothing that would tell."""
-    async with asyncio.timeout(20):
-        while not holds():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
 
 class Lines(logging.Handler):
@@ -57,9 +51,11 @@ async def test_it_waits_for_what_is_being_sent(work: Work) -> None:
     task = await work.submit()
     await work.fault("latency", seconds=0.3)
 
-    async with asyncio.timeout(30), work.dispatcher.running():
-        while (await work.look(task))["state"] == "queued":  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    async def is_taken() -> bool:
+        return (await work.look(task))["state"] != "queued"
+
+    async with work.dispatcher.running():
+        await until(is_taken)
 
     assert (await work.look(task))["state"] == "running"
 
@@ -78,7 +74,7 @@ async def test_it_lives_while_postgres_is_away(work: Work, lines: list[str]) -> 
     work.resources.engine = open_engine(NOWHERE, for_worker=True)
 
     async with Dispatcher(work.resources).running():
-        await when(lambda: lines.count("PostgreSQL is away") > 3)
+        await until(lambda: lines.count("PostgreSQL is away") > 3)
 
     await work.resources.engine.dispose()
     work.resources.engine = engine
@@ -89,7 +85,7 @@ async def test_it_lives_through_what_nobody_foresaw(work: Work, lines: list[str]
     work.resources.settings = work.resources.settings.model_copy(update=update)
 
     async with Dispatcher(work.resources).running():
-        await when(lambda: {"taking commands on failed", "looking after tasks failed"} <= set(lines))
+        await until(lambda: {"taking commands on failed", "looking after tasks failed"} <= set(lines))
 
 
 async def test_a_sending_that_fails_unforeseen_is_left_to_the_reconciler(work: Work, lines: list[str]) -> None:
@@ -127,9 +123,11 @@ async def test_an_outcome_is_recorded_if_postgres_is_back_within_the_lease(
 
 async def when_sent(work: Work) -> None:
     """Look until the command has reached the cloud."""
-    async with asyncio.timeout(20):
-        while not any(row["method"] == "POST" for row in await work.simulator.requests()):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+
+    async def is_sent() -> bool:
+        return any(row["method"] == "POST" for row in await work.simulator.requests())
+
+    await until(is_sent)
 
 
 async def test_a_ledger_without_work_closes_at_once(work: Work) -> None:

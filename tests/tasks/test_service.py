@@ -7,6 +7,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
+from app.db import open_engine
 from app.errors import InvalidInput
 from app.simulator import ORGANIZATION_KEYS
 from app.tasks import jobs, service
@@ -259,8 +260,6 @@ async def test_tools_do_it_too(work: Work) -> None:
 async def test_a_store_that_is_away_is_a_503_problem(work: Work) -> None:
     await work.resources.engine.dispose()
     broken = work.resources.settings.model_copy(update={"database_url": "postgresql://nobody@127.0.0.1:1/none"})
-    from app.db import open_engine  # noqa: PLC0415
-
     good = work.resources.sessions
     engine = open_engine(broken.database_url)
     work.resources.sessions = type(good)(engine)

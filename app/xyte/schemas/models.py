@@ -20,8 +20,10 @@ class ModelField(Received):
 
     name: str | None = None
     type: str | None = Field(None, description="select, multiselect, number, text and others.")
-    typeName: str | None = Field(  # noqa: N815  Xyte's spelling
-        None, description="staticListSingle, staticListMulti, dynamicListSingle, dynamicListMulti and others."
+    type_name: str | None = Field(
+        None,
+        alias="typeName",
+        description="staticListSingle, staticListMulti, dynamicListSingle, dynamicListMulti and others.",
     )
     required: bool | None = None
     options: Any = Field(None, description="Allowed values of a static list, as an array or a map.")

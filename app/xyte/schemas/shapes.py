@@ -14,6 +14,7 @@ from pydantic import (
     field_serializer,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 Item = TypeVar("Item")
 
@@ -28,7 +29,7 @@ Identifier = Annotated[str, Field(pattern=ID_PATTERN, max_length=ID_LENGTH)]
 
 def _no_text(value: object) -> object:
     if isinstance(value, bool | str):
-        raise ValueError("give a number")  # noqa: TRY004  pydantic makes a mistake of the caller's of it
+        raise PydanticCustomError("number_expected", "give a number")
     return value
 
 
