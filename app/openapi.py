@@ -138,21 +138,32 @@ def describe(app: FastAPI, url: str) -> None:
 
 
 def complete(document: dict[str, Any]) -> None:
-    """Say each problem once, and refer to it from every operation."""
+    """Say each problem once, and refer to it from every operation; a parameter is left out, never null."""
     components = document["components"]
     schema = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
     components["schemas"].setdefault("ProblemDocument", schema)
     components["responses"] = {f"Problem{problem.status}": response_of(problem) for problem in EXAMPLES}
-    for responses in responses_of(document):
+    for operation in operations_of(document):
+        responses = operation["responses"]
         for status, response in responses.items():
             if "application/problem+json" in response.get("content", {}):
                 responses[status] = {"$ref": f"#/components/responses/Problem{status}"}
+        for parameter in operation.get("parameters", ()):
+            parameter["schema"] = without_null(parameter["schema"])
 
 
-def responses_of(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def operations_of(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for operations in document["paths"].values():
-        for operation in operations.values():
-            yield operation["responses"]
+        yield from operations.values()
+
+
+def without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a value that is there."""
+    if "anyOf" not in schema:
+        return schema
+    others = {name: value for name, value in schema.items() if name != "anyOf"}
+    kinds = [kind for kind in schema["anyOf"] if kind != {"type": "null"}]
+    return (kinds[0] if len(kinds) == 1 else {"anyOf": kinds}) | others
 
 
 def response_of(problem: Problem) -> dict[str, Any]:

@@ -47,6 +47,14 @@ def test_every_operation_is_named_described_tagged_and_answers_something_of_a_sh
     assert len(set(names)) == len(names)
 
 
+def test_no_parameter_is_null(document: dict[str, Any]) -> None:
+    parameters = [one for operation in operations(document) for one in operation.get("parameters", ())]
+
+    assert len(parameters) > 200
+    assert [one["name"] for one in parameters if "null" in str(one["schema"])] == []
+    assert all(one["schema"].keys() & {"type", "anyOf", "enum", "$ref", "const"} for one in parameters)
+
+
 def test_every_body_has_an_example(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
     bodies = [

@@ -2,13 +2,19 @@
 
 import json
 import re
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
+from app.resources import Resources
 from app.settings import Settings
+from app.simulator import ORGANIZATION_KEYS
+from tests.browser import PROGRAM, browsing
 from tests.raw import ask
+from tests.world import served
 
 REFERENCES = re.compile(r"""(?:src|href|url|@import)\s*[=(:]\s*["']?([^"'\s)>]+)""")
 
@@ -114,3 +120,27 @@ async def test_there_is_no_authorization_server_and_that_is_said_in_json(
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", "/"])
 async def test_these_need_no_key(anonymous: httpx.AsyncClient, path: str) -> None:
     assert (await anonymous.get(path)).status_code == 200
+
+
+@pytest.mark.skipif(PROGRAM is None, reason="no Chromium: nobody tries Swagger UI out")
+async def test_swagger_ui_authorizes_and_executes_without_the_network(
+    app: FastAPI, resources: Resources, tmp_path: Path
+) -> None:
+    listed = "#operations-Devices-list_devices"
+    async with served(app) as url, browsing(tmp_path) as page:
+        await page.open(f"{url}/docs")
+        await page.click("button.authorize")
+        await page.write("#api_key_value", ORGANIZATION_KEYS[0])
+        await page.click("form:has(#api_key_value) [type=submit]")
+        await page.click("form:has([aria-label='Remove authorization']) .btn-done")
+        await page.click(f"{listed} button.opblock-summary-control")
+        await page.click(f"{listed} .try-out__btn")
+        await page.click(f"{listed} .execute")
+        status = await page.text(f"{listed} .live-responses-table .response .response-col_status")
+        body = await page.text(f"{listed} .live-responses-table .highlight-code code")
+        await page.picture(tmp_path / "swagger-ui.png")
+
+    assert status.split()[0] == "200"
+    assert json.loads(body)["items"]
+    assert page.failed == []
+    assert {urlsplit(asked).netloc for asked in page.asked if not asked.startswith("data:")} == {urlsplit(url).netloc}

@@ -9,13 +9,15 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import dev
+
 PLACE = Path(__file__).parents[1] / ".dev"
 UV = Path(sys.executable).with_name("uv")
 SHOWN_LINES = 30
 INSTALL_S = 300.0
 INSTALL_IN_A_TEST_S = 45.0
 # Node and uv trust the authorities that this machine trusts, as pip does.
-TRUSTED = {"NODE_USE_SYSTEM_CA": "1", "UV_NATIVE_TLS": "true", "UV_SYSTEM_CERTS": "true"}
+TRUSTED = {"NODE_USE_SYSTEM_CA": "1"} | dev.TRUSTED
 
 
 class MissingError(Exception):

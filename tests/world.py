@@ -8,10 +8,13 @@ from inspect import isawaitable
 from typing import Any
 
 import httpx
+import uvicorn
+from starlette.types import ASGIApp
 
 from app.doorbell import end
 from app.presets import jobs as presets
 from app.resources import Resources
+from app.stack import free_port
 from app.tasks.dispatcher import Dispatcher
 
 
@@ -86,6 +89,20 @@ async def until(holds: Callable[[], Any], within_s: float = 20.0) -> None:
             if await answer if isawaitable(answer) else answer:
                 return
             await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def served(app: ASGIApp) -> AsyncGenerator[str]:
+    """An application on a free port of this machine: its address."""
+    config = uvicorn.Config(app, port=free_port(0), log_config=None, lifespan="off")
+    server = uvicorn.Server(config)
+    running = asyncio.create_task(server.serve())
+    await until(lambda: server.started or running.done())
+    try:
+        yield f"http://127.0.0.1:{config.port}"
+    finally:
+        server.should_exit = True
+        await running
 
 
 async def mcp(client: httpx.AsyncClient, method: str, params: dict[str, Any] | None = None) -> Any:

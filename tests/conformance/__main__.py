@@ -7,10 +7,8 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import aiohttp
-import uvicorn
 from aiohttp import web
 from pydantic import SecretBytes, SecretStr
-from starlette.types import ASGIApp
 
 from app.settings import Settings
 from app.stack import free_port
@@ -18,7 +16,7 @@ from tests.conformance.fixture import create_fixture
 from tests.conformance.suite import Found, Suite
 from tests.service import Service, running_service
 from tests.tools import MissingError
-from tests.world import until
+from tests.world import served
 
 HERE = Path(__file__).parent
 PRODUCT: Mapping[str, tuple[str, ...]] = {
@@ -85,7 +83,8 @@ async def fixtures(suite: Suite) -> dict[str, tuple[Found, set[str]]]:
     """The fixture server, at both versions."""
     app, endpoint = create_fixture(settings())
     excepted = baseline("baseline-2025-11-25.yml")
-    async with endpoint.running(), served(app) as url:
+    async with endpoint.running(), served(app) as address:
+        url = f"{address}/mcp"
         new = await asyncio.to_thread(suite.run, url, "--requirements", "2026-07-28")
         options = "--requirements", "2025-11-25", "--expected-failures", str(HERE / "baseline-2025-11-25.yml")
         old = await asyncio.to_thread(suite.run, url, *options)
@@ -116,20 +115,6 @@ def settings() -> Settings:
         key_pepper=SecretStr("for the fixtures only, nothing is stored"),
         sealing_keys=(SecretBytes(b"for the fixtures only, 32 bytes."),),
     )
-
-
-@asynccontextmanager
-async def served(app: ASGIApp) -> AsyncGenerator[str]:
-    """An application on a free port of this machine."""
-    port = free_port(0)
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="critical", lifespan="off"))
-    running = asyncio.create_task(server.serve())
-    await until(lambda: server.started or running.done())
-    try:
-        yield f"http://localhost:{port}/mcp"
-    finally:
-        server.should_exit = True
-        await running
 
 
 @asynccontextmanager

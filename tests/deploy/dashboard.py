@@ -8,7 +8,6 @@ import asyncio
 import html
 import math
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
+from tests.browser import COMMAND, PROGRAM
 from tests.deploy.check import MissingError
 from tests.deploy.watched import Watched, load, panels, watched
 
@@ -147,17 +147,18 @@ def unit(name: str) -> Callable[[float], str]:
 
 def draw(text: str, target: Path) -> None:
     """The page as a picture."""
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
+    if PROGRAM is None:
         raise MissingError("there is no Chromium to draw with")
     bottom = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in panels())
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "dashboard.html")
         file.write_text(text)
         size = f"--window-size={24 * CELL_W},{bottom * CELL_H}"
-        command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}/profile", size]
         subprocess.run(
-            [*command, f"--screenshot={target}", file.as_uri()], capture_output=True, check=True, timeout=120
+            [*COMMAND, f"--user-data-dir={folder}/profile", size, f"--screenshot={target}", file.as_uri()],
+            capture_output=True,
+            check=True,
+            timeout=120,
         )
 
 

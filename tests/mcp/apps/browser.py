@@ -3,16 +3,15 @@
 import base64
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+from tests.browser import COMMAND
+
 HOST = Path(__file__).with_name("host.html").read_text()
 REPORT = re.compile(r'id="report">([^<]+)<')
 WITHIN_S = 60.0
-PROGRAM = next(filter(None, map(shutil.which, PROGRAMS)), None)
 
 
 def opened(folder: Path, scenario: dict[str, Any], *, picture: Path | None = None, width: int = 720) -> dict[str, Any]:
@@ -20,12 +19,7 @@ def opened(folder: Path, scenario: dict[str, Any], *, picture: Path | None = Non
     page = folder / "host.html"
     page.write_text(HOST.replace("SCENARIO", json.dumps(scenario).replace("<", "\\u003c")))
     words = [
-        str(PROGRAM),
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        "--hide-scrollbars",
+        *COMMAND,
         f"--user-data-dir={folder / 'profile'}",
         f"--window-size={width},900",
         "--virtual-time-budget=15000",

@@ -9,6 +9,7 @@ import pytest
 
 from app.mcp.apps import APPS, MIME_TYPE, App, meta_of
 from app.mcp.selection import Catalogue
+from tests.browser import PROGRAM
 from tests.mcp.apps import browser
 from tests.world import call, mcp
 
@@ -38,7 +39,7 @@ STATUS: dict[str, Any] = {
     ],
     "tickets": [{"id": "t", "title": "No picture", "since": "nonsense"}],
 }
-with_browser = pytest.mark.skipif(browser.PROGRAM is None, reason="no Chromium: the pages are not looked at")
+with_browser = pytest.mark.skipif(PROGRAM is None, reason="no Chromium: the pages are not looked at")
 
 
 def result(content: dict[str, Any]) -> dict[str, Any]:
