@@ -14,6 +14,9 @@ import respx
 from fastapi import FastAPI
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from pydantic import ValidationError
 
 from app import settings as settings_module
@@ -280,6 +283,20 @@ async def test_without_a_collector_nothing_is_added(
 
     assert resources.tracing is None
     assert "Traces" not in {middleware.cls.__name__ for middleware in app.user_middleware}  # pyright: ignore
+
+
+async def test_whatever_else_a_process_is_told_to_trace_the_path_of_a_request_is_in_no_span(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(made))
+    monkeypatch.setattr("opentelemetry.trace._TRACER_PROVIDER", provider)
+
+    await client.get(f"/v1/devices/{KEY}", params={"space_id": KEY})
+    provider.shutdown()
+
+    assert not made.get_finished_spans()
 
 
 async def test_without_a_collector_a_traced_tool_call_takes_the_short_way(client: httpx.AsyncClient) -> None:
