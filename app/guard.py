@@ -12,12 +12,13 @@ from typing import Any
 from uuid import uuid4
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import BodyTimeout, BodyTooLarge, ForeignOrigin, InvalidInput, Problem, Unforeseen, UnknownHost
 from app.settings import Settings
-from app.telemetry import REQUESTS_IN_PROGRESS
+from app.telemetry import REQUESTS_IN_PROGRESS, count_request
 
 logger = logging.getLogger("app.access")
 
@@ -25,6 +26,7 @@ UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 LONGEST_NUMBER = 18
+CLIENT_GONE = 499
 QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 OUTGOING = {
     "X-Content-Type-Options": "nosniff",
@@ -65,7 +67,14 @@ class Guard:
                 await self.render(scope, problem)(scope, receive, answer)
         finally:
             if scope["path"] not in QUIET:
-                log_request(scope, answer.status, time.perf_counter() - started)
+                ended = time.perf_counter()
+                count_request(
+                    Request(scope),
+                    route_of(scope) or "none",
+                    answer.status or CLIENT_GONE,
+                    (answer.began or ended) - started,
+                )
+                log_request(scope, answer.status, ended - started)
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
         self._check_names(scope["path"], headers)
@@ -115,10 +124,12 @@ class Outgoing:
         self._send = send
         self._state = state
         self.status = 0
+        self.began = 0.0
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            self.began = time.perf_counter()
             headers = MutableHeaders(scope=message)
             headers["X-Request-ID"] = self._state["request_id"]
             for name, value in OUTGOING.items():
@@ -233,6 +244,8 @@ def flaw_of(body: bytes) -> str | None:
 
 def route_of(scope: Scope) -> str | None:
     """The path of the route that was taken, with the prefix that FastAPI keeps beside the route."""
+    if route := scope["state"].get("route"):
+        return route
     context = scope.get("fastapi", {}).get("effective_route_context")
     return getattr(context or scope.get("route"), "path", None)
 
@@ -246,7 +259,7 @@ def log_request(scope: Scope, status: int, seconds: float) -> None:
         "method": scope["method"],
         "route": route_of(scope),
         "operation": state.get("operation") or getattr(scope.get("route"), "name", None),
-        "status": status or 499,
+        "status": status or CLIENT_GONE,
         "ms": round(seconds * 1000, 1),
         "key_id": caller.key_id if caller else None,
         "outcome": state.get("outcome") or (HTTPStatus(status).phrase if status else "Client Closed Request"),

@@ -14,7 +14,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
 from fastapi.telemetry import TelemetryConfig
-from prometheus_fastapi_instrumentator import Instrumentator, metrics
+from prometheus_fastapi_instrumentator import Instrumentator
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse, Response
@@ -39,10 +39,6 @@ from app.tasks.replays import Replays
 from app.telemetry import configure_logging
 from app.tracing import Traces
 
-# Made once: an application made later in the same process counts here too.
-REQUESTS = metrics.default(  # pyright: ignore[reportUnknownMemberType]  a part that is not used
-    latency_lowr_buckets=(0.01, 0.05, 0.1, 0.5, 1, 5, 15)
-)
 # FastAPI's own spans hold paths and queries, and thereby ids, or a key that somebody put there: ours do not.
 UNTOLD: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
@@ -75,10 +71,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(health.router)
     app.include_router(pages.router)
     describe(app, settings.public_url)
-    Instrumentator(
-        should_group_status_codes=False,
-        excluded_handlers=["/metrics", "/healthz", "/readyz"],
-    ).add(REQUESTS).instrument(app).expose(app, include_in_schema=False)
+    Instrumentator().expose(app, include_in_schema=False)
     app.add_api_route("/.well-known/{path:path}", no_discovery, methods=METHODS, include_in_schema=False)
     app.add_api_route("/{path:path}", nowhere, methods=METHODS, include_in_schema=False, dependencies=[Admitted])
     app.add_exception_handler(Problem, on_problem)

@@ -4,6 +4,8 @@ import asyncio
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.health import part
@@ -113,10 +115,57 @@ async def test_metrics_name_what_is_counted_and_no_id(client: httpx.AsyncClient)
         "http_requests_inprogress",
         'http_requests_total{handler="/v1/devices",method="GET",status="200"}',
         'http_requests_total{handler="/v1/devices/{device_id}",method="GET",status="404"}',
+        'http_requests_total{handler="/mcp",method="POST",status="200"}',
+        'http_request_duration_seconds_bucket{handler="/mcp",le="0.01",method="POST"}',
     ):
         assert line in metrics, line
     assert "0b0f6a4e" not in metrics
     assert client.headers["X-XYTE-API-KEY"] not in metrics
+
+
+async def test_a_refused_request_is_counted_too(client: httpx.AsyncClient) -> None:
+    before = await counted(client, handler="none", method="GET", status="421")
+
+    refused = await client.get("/v1/devices", headers={"Host": "elsewhere.example"})
+
+    assert refused.status_code == 421
+    assert await counted(client, handler="none", method="GET", status="421") == before + 1
+
+
+async def test_an_answer_is_counted_once_and_probes_are_not(client: httpx.AsyncClient) -> None:
+    before = await counted(client, handler="/mcp", method="POST", status="200")
+    for path in ("/healthz", "/readyz", "/metrics"):
+        await client.get(path)
+
+    await call(client, "list_devices")
+
+    assert await counted(client, handler="/mcp", method="POST", status="200") == before + 1
+    assert not [handler for handler in await handlers(client) if handler in {"/healthz", "/readyz", "/metrics"}]
+
+
+async def test_methods_that_nobody_knows_share_one_label(client: httpx.AsyncClient) -> None:
+    await client.request("BREW", "/v1/devices")
+
+    metrics = (await client.get("/metrics")).text
+
+    assert 'method="other"' in metrics
+    assert "BREW" not in metrics
+
+
+async def requests_counted(client: httpx.AsyncClient) -> list[Sample]:
+    """Every series of the requests."""
+    families = text_string_to_metric_families((await client.get("/metrics")).text)
+    return [sample for family in families for sample in family.samples if sample.name == "http_requests_total"]
+
+
+async def counted(client: httpx.AsyncClient, **labels: str) -> float:
+    """How many requests had these labels."""
+    return sum(sample.value for sample in await requests_counted(client) if sample.labels == labels)
+
+
+async def handlers(client: httpx.AsyncClient) -> set[str]:
+    """What requests were counted under."""
+    return {sample.labels["handler"] for sample in await requests_counted(client)}
 
 
 async def test_unknown_paths_share_one_label(client: httpx.AsyncClient) -> None:

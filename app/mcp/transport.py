@@ -28,6 +28,7 @@ from app.resources import get_resources
 logger = logging.getLogger("app.mcp")
 
 Context = ServerRequestContext[Any, Any]
+ROUTE = "/mcp"
 VERSION_HEADER = "mcp-protocol-version"
 VERSION_META = "io.modelcontextprotocol/protocolVersion"
 
@@ -126,6 +127,7 @@ class McpDoor:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and is_mcp(scope):
+            scope["state"]["route"] = ROUTE
             await self._endpoint(scope, receive, send)
         else:
             await self._app(scope, receive, send)

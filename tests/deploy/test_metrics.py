@@ -113,6 +113,32 @@ def every(problem: type[Problem]) -> Iterator[type[Problem]]:
         yield from every(kind)
 
 
+async def test_no_wait_that_was_asked_for_passes_for_slowness(client: httpx.AsyncClient) -> None:
+    document: dict[str, Any] = (await client.get("/openapi.json")).json()
+    waiting = dict(waits(document))
+    left_out = {
+        re.compile(words) for expression in expressions() for words in re.findall(r'handler!~"(.+?)"', expression)
+    }
+    tools = {re.compile(words) for expression in expressions() for words in re.findall(r'tool!~"(.+?)"', expression)}
+
+    assert len(waiting) > 5
+    assert len(left_out) == len(tools) == 1
+    assert all(words.fullmatch(path) for words in left_out for path in ("/mcp", *waiting))
+    assert not any(words.fullmatch(path) for words in left_out for path in ("/v1/devices", "/v1/rooms"))
+    assert all(set(words.pattern.split("|")) == set(waiting.values()) - {"stream_events"} for words in tools)
+
+
+def waits(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Path and name of every operation that can be told to wait, or whose answer has no end."""
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            fields = {parameter["name"] for parameter in operation.get("parameters", ())}
+            for shape in re.findall(r"#/components/schemas/(\w+)", str(operation.get("requestBody"))):
+                fields |= set(document["components"]["schemas"][shape].get("properties", ()))
+            if "wait_seconds" in fields or "text/event-stream" in str(operation["responses"].get("200")):
+                yield path, operation["operationId"]
+
+
 def test_panels_do_not_overlap() -> None:
     taken: set[tuple[int, int]] = set()
     for panel in cast("list[dict[str, Any]]", json.loads(DASHBOARD.read_text())["panels"]):
