@@ -4,16 +4,14 @@ import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Request, Security
-from fastapi.security import APIKeyHeader, HTTPBearer
-from fastapi.security.http import HTTPAuthorizationCredentials
+from fastapi import Request
 from redis.exceptions import RedisError
 from starlette.datastructures import Headers
 
 from app.errors import ConflictingXyteKeys, InvalidXyteKey, MissingXyteKey, UpstreamProblem, XyteRefusedKey
-from app.resources import Resources, get_resources
+from app.resources import Resources
 from app.xyte.client import Scope, XyteClient
 
 KEY_SHAPE = re.compile(r"[!-~]{32,512}")
@@ -21,14 +19,6 @@ BEARER = re.compile(r"\Abearer([ \t]+|\Z)", re.IGNORECASE)
 BLANKS = " \t"
 FRESH_S = 600.0
 STALE_S = 86_400
-
-key_header = APIKeyHeader(
-    name="X-XYTE-API-KEY",
-    scheme_name="XyteKey",
-    description="A Xyte organization or partner API key (in Xyte: Settings, API Keys). The gateway keeps none.",
-    auto_error=False,
-)
-bearer_header = HTTPBearer(scheme_name="XyteBearer", description="The same key as a bearer token.", auto_error=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +35,8 @@ class Caller:
         return self.fingerprint[:12]
 
 
-async def identify(
-    request: Request,
-    _key: Annotated[str | None, Security(key_header)],
-    _bearer: Annotated[HTTPAuthorizationCredentials | None, Security(bearer_header)],
-) -> Caller:
-    """The caller of a request; asked for once, before anything else of a route."""
-    return caller_of(request.headers, await get_resources(request), request.scope)
-
-
 async def get_caller(request: Request) -> Caller:
-    """The caller that was identified. A dependency's own needs are walked through each time it is asked for."""
+    """The caller who was admitted."""
     return request.scope["state"]["caller"]
 
 

@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -29,10 +29,10 @@ LONGEST_NUMBER = 18
 CLIENT_GONE = 499
 QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 OUTGOING = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "X-Frame-Options": "DENY",
-    "Cache-Control": "no-store",
+    b"x-content-type-options": b"nosniff",
+    b"referrer-policy": b"no-referrer",
+    b"x-frame-options": b"DENY",
+    b"cache-control": b"no-store",
 }
 
 Render = Callable[[Scope, Problem], Response]
@@ -130,14 +130,16 @@ class Outgoing:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self.began = time.perf_counter()
-            headers = MutableHeaders(scope=message)
-            headers["X-Request-ID"] = self._state["request_id"]
-            for name, value in OUTGOING.items():
-                headers.setdefault(name, value)
+            headers = dict(OUTGOING)
+            headers[b"x-request-id"] = self._state["request_id"].encode()
             if decision := self._state.get("decision"):
                 rate = decision.rate
-                headers["RateLimit-Policy"] = f'"default";q={rate.units};w={rate.seconds:g}'
-                headers["RateLimit"] = f'"default";r={decision.left};t={decision.reset_s}'
+                headers[b"ratelimit-policy"] = f'"default";q={rate.units};w={rate.seconds:g}'.encode()
+                headers[b"ratelimit"] = f'"default";r={decision.left};t={decision.reset_s}'.encode()
+            given: list[tuple[bytes, bytes]] = message.get("headers", [])
+            for name, _ in given:
+                headers.pop(name, None)
+            message["headers"] = [*given, *headers.items()]
         await self._send(message)
 
 

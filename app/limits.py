@@ -1,12 +1,12 @@
 """How often a caller may call, and how often a device may be commanded."""
 
 import re
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import unquote
 
-from fastapi import Depends, Request
+from fastapi import Request
 
-from app.auth import Caller, identify, tenant_of
+from app.auth import Caller, caller_of, tenant_of
 from app.errors import DeviceBusy, InvalidInput, MethodNotAllowed, RateLimited
 from app.gcra import Rate
 from app.resources import Resources, get_resources
@@ -17,12 +17,10 @@ from app.xyte.client import segment
 DUMP = re.compile(r"(?<=/dumps)/\w[\w-]*%2F\w([\w.+-]|%2B)*/", re.IGNORECASE | re.ASCII)
 
 
-async def admit(
-    request: Request,
-    caller: Annotated[Caller, Depends(identify)],
-) -> None:
-    """One request of a caller is one unit, whichever door it used."""
-    await take_unit(await get_resources(request), caller, request.scope)
+async def admit(request: Request) -> None:
+    """Whose request it is, and one unit for it, whichever door it used; before anything else of a route."""
+    resources = await get_resources(request)
+    await take_unit(resources, caller_of(request.headers, resources, request.scope), request.scope)
     check_method(request)
     check_path(request.scope)
 

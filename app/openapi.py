@@ -57,6 +57,16 @@ TAGS = {
     "Tickets": "Requests for help.",
     "Users": "People who may sign in.",
 }
+KEYS = {
+    "XyteKey": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-XYTE-API-KEY",
+        "description": "A Xyte organization or partner API key (in Xyte: Settings, API Keys). The gateway keeps none.",
+    },
+    "XyteBearer": {"type": "http", "scheme": "bearer", "description": "The same key as a bearer token."},
+}
+"""Either will do. Declared here, and not by dependencies of FastAPI's, which each request would pay for."""
 PROBLEM = "#/components/schemas/ProblemDocument"
 EXAMPLES: tuple[Problem, ...] = (
     ConflictingXyteKeys(),
@@ -138,12 +148,15 @@ def describe(app: FastAPI, url: str) -> None:
 
 
 def complete(document: dict[str, Any]) -> None:
-    """Say each problem once, and refer to it from every operation; a parameter is left out, never null."""
+    """Say each problem and each kind of key once; a parameter is left out, never null."""
     components = document["components"]
     schema = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
     components["schemas"].setdefault("ProblemDocument", schema)
+    components["securitySchemes"] = KEYS
     components["responses"] = {f"Problem{problem.status}": response_of(problem) for problem in EXAMPLES}
-    for operation in operations_of(document):
+    for path, operation in operations_of(document):
+        if path.startswith("/v1/"):
+            operation["security"] = [{name: []} for name in KEYS]
         responses = operation["responses"]
         for status, response in responses.items():
             if "application/problem+json" in response.get("content", {}):
@@ -152,9 +165,11 @@ def complete(document: dict[str, Any]) -> None:
             parameter["schema"] = without_null(parameter["schema"])
 
 
-def operations_of(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for operations in document["paths"].values():
-        yield from operations.values()
+def operations_of(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each with its path."""
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            yield path, operation
 
 
 def without_null(schema: dict[str, Any]) -> dict[str, Any]:

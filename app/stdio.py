@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import uvloop
-from starlette.datastructures import Headers, QueryParams
+from starlette.datastructures import Headers
 
 from app import stack
 from app.auth import KEY_SHAPE
@@ -105,7 +105,7 @@ async def converse(settings: Settings, options: Options, key: str, descriptors: 
     source, output = descriptors
     app = create_app(settings)
     chosen = options.headers()
-    app.state.catalogue.offer(selection_of("/mcp", Headers(chosen), QueryParams()))
+    app.state.catalogue.offer(selection_of("/mcp", Headers(chosen), b""))
     headers = chosen | {
         "host": "localhost",
         "content-type": "application/json",

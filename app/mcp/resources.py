@@ -8,7 +8,7 @@ import binascii
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote
@@ -199,6 +199,7 @@ def fits(live: Live, operation: Operation | None) -> bool:
     return {*live.variables} <= {name for argument in operation.arguments for name in argument.fields}
 
 
+@cache
 def name_of(uri: str) -> str:
     """A short name: the fixed words of an address."""
     words = VARIABLE.sub("", uri).partition("://")[2].split("/")

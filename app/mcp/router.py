@@ -27,7 +27,9 @@ async def get_catalogue(request: Request) -> Catalogue:
 
 async def get_offer(request: Request) -> Offer:
     """What this request may use, by its headers and query."""
-    return request.app.state.catalogue.offer(selection_of(request.url.path, request.headers, request.query_params))
+    return request.app.state.catalogue.offer(
+        selection_of(request.url.path, request.headers, request.scope["query_string"])
+    )
 
 
 Tools = Annotated[Catalogue, Depends(get_catalogue)]

@@ -191,10 +191,11 @@ def size_of(tools: Iterable[Tool]) -> int:
     return sum(len(orjson.dumps(tool.model_dump(by_alias=True, exclude_none=True, mode="json"))) + 1 for tool in tools)
 
 
-def selection_of(path: str, headers: Headers, query: QueryParams) -> Selection:
+def selection_of(path: str, headers: Headers, query_string: bytes) -> Selection:
     """What a request asks for: the path before the query before the header; read-only and exclusions add up."""
-    if len(path) <= len("/mcp/") and not query and not any(name.startswith(b"x-mcp-") for name, _ in headers.raw):
+    if len(path) <= len("/mcp/") and not (query_string or any(name.startswith(b"x-mcp-") for name, _ in headers.raw)):
         return NOTHING_ASKED
+    query = QueryParams(query_string)
     path_toolsets, path_read_only = in_path(path)
     toolsets = path_toolsets or words(query.get("toolsets")) or words(headers.get("x-mcp-toolsets"))
     return Selection(

@@ -106,7 +106,7 @@ class Admission:
         if not PATH.fullmatch(scope["path"]):
             raise NotFound("No such path. The protocol is spoken at /mcp.")
         check_http(scope, headers)
-        selection = selection_of(scope["path"], headers, connection.query_params)
+        selection = selection_of(scope["path"], headers, scope["query_string"])
         scope["state"]["offer"] = self._catalogue.offer(selection)
 
 
