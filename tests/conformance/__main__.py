@@ -46,6 +46,7 @@ PRODUCT: Mapping[str, tuple[str, ...]] = {
     ),
 }
 """The scenarios that need no fixture."""
+OLDER = ("2025-06-18", "2025-03-26")
 
 
 def main() -> int:
@@ -80,18 +81,22 @@ def baseline(name: str) -> set[str]:
 
 
 async def fixtures(suite: Suite) -> dict[str, tuple[Found, set[str]]]:
-    """The fixture server, at both versions."""
+    """The fixture server; of the versions before the newest handshake all that the suite has."""
     app, endpoint = create_fixture(settings())
     excepted = baseline("baseline-2025-11-25.yml")
     async with endpoint.running(), served(app) as address:
         url = f"{address}/mcp"
         new = await asyncio.to_thread(suite.run, url, "--requirements", "2026-07-28")
-        options = "--requirements", "2025-11-25", "--expected-failures", str(HERE / "baseline-2025-11-25.yml")
-        old = await asyncio.to_thread(suite.run, url, *options)
-    return {
-        "fixtures 2026-07-28": (new.only(suite.required("2026-07-28")), set()),
-        "fixtures 2025-11-25": (old.only(suite.required("2025-11-25")), excepted),
-    }
+        expected = "--expected-failures", str(HERE / "baseline-2025-11-25.yml")
+        old = await asyncio.to_thread(suite.run, url, "--requirements", "2025-11-25", *expected)
+        older = {
+            version: await asyncio.to_thread(suite.run, url, "--suite", "all", "--spec-version", version, *expected)
+            for version in OLDER
+        }
+    found = {f"fixtures {version}": (seen, excepted) for version, seen in older.items()}
+    found["fixtures 2025-11-25"] = old.only(suite.required("2025-11-25")), excepted
+    found["fixtures 2026-07-28"] = new.only(suite.required("2026-07-28")), set()
+    return found
 
 
 async def product(suite: Suite) -> dict[str, tuple[Found, set[str]]]:
