@@ -1,6 +1,6 @@
 """The PostgreSQL engine and its sessions."""
 
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from asyncpg import PostgresError  # pyright: ignore[reportMissingTypeStubs]
 from sqlalchemy import event
@@ -44,8 +44,16 @@ def open_engine(url: str, *, for_worker: bool = False) -> AsyncEngine:
             "server_settings": {"app.worker": "on" if for_worker else "off"},
         },
     )
+    event.listen(engine.sync_engine, "handle_error", without_row)
     event.listen(engine.sync_engine, "handle_error", as_away, retval=True)
     return engine
+
+
+def without_row(context: ExceptionContext) -> None:
+    """PostgreSQL quotes the row that it refuses, and a log shows all that an exception says."""
+    refused: Any = context.original_exception.__cause__
+    if hasattr(refused, "detail"):
+        refused.detail = None
 
 
 def as_away(context: ExceptionContext) -> BaseException | None:

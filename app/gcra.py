@@ -1,6 +1,7 @@
 """How often something may happen: exact over all replicas by one Redis script, or per process while Redis is away."""
 
 import asyncio
+import logging
 import math
 import time
 from collections import OrderedDict, deque
@@ -10,6 +11,8 @@ from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
+
+logger = logging.getLogger("app.gcra")
 
 LUA = files("app").joinpath("gcra.lua").read_text()
 RETRY_REDIS_AFTER_S = 1.0
@@ -83,7 +86,8 @@ class Gcra:
             except (RedisError, OSError, TimeoutError):
                 self.degraded, self._retry_at = True, time.monotonic() + RETRY_REDIS_AFTER_S
                 decisions = [self._take_locally(bucket, rate) for bucket, rate, _ in batch]
-            except Exception as failure:  # noqa: BLE001  those who wait are told, or they would wait for ever
+            except Exception as failure:  # those who wait are told, or they would wait for ever
+                logger.exception("the limiter failed")
                 for _, _, waiter in batch:
                     if not waiter.done():
                         waiter.set_exception(failure)

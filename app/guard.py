@@ -67,14 +67,7 @@ class Guard:
                 await self.render(scope, problem)(scope, receive, answer)
         finally:
             if scope["path"] not in QUIET:
-                ended = time.perf_counter()
-                count_request(
-                    Request(scope),
-                    route_of(scope) or "none",
-                    answer.status or CLIENT_GONE,
-                    (answer.began or ended) - started,
-                )
-                log_request(scope, answer.status, ended - started)
+                note_request(scope, answer, started)
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
         self._check_names(scope["path"], headers)
@@ -252,19 +245,22 @@ def route_of(scope: Scope) -> str | None:
     return getattr(context or scope.get("route"), "path", None)
 
 
-def log_request(scope: Scope, status: int, seconds: float) -> None:
-    """One line a request: by its route, for a path may hold what the caller should not have put there."""
+def note_request(scope: Scope, answer: Outgoing, started: float) -> None:
+    """Count it and log one line: by its route, for a path may hold what the caller should not have put there."""
+    ended = time.perf_counter()
+    route, status = route_of(scope), answer.status or CLIENT_GONE
+    count_request(Request(scope), route or "none", status, (answer.began or ended) - started)
     state = scope["state"]
     caller = state.get("caller")
     line = {
         "request_id": state["request_id"],
         "method": scope["method"],
-        "route": route_of(scope),
+        "route": route,
         "operation": state.get("operation") or getattr(scope.get("route"), "name", None),
-        "status": status or CLIENT_GONE,
-        "ms": round(seconds * 1000, 1),
+        "status": status,
+        "ms": round((ended - started) * 1000, 1),
         "key_id": caller.key_id if caller else None,
-        "outcome": state.get("outcome") or (HTTPStatus(status).phrase if status else "Client Closed Request"),
+        "outcome": state.get("outcome") or (HTTPStatus(status).phrase if answer.status else "Client Closed Request"),
     }
     if "trace_id" in state:
         line["trace_id"] = state["trace_id"]

@@ -1,16 +1,21 @@
 """Whether this process lives, and whether what it needs answers."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable
 from typing import Any, Literal
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
+from redis.exceptions import RedisError
 from sqlalchemy import text
 
+from app.db import AWAY
 from app.dependencies import Resources
 from app.resources import Resources as OpenResources
+
+logger = logging.getLogger("app.health")
 
 router = APIRouter(tags=["Service"])
 
@@ -79,6 +84,9 @@ async def part(question: Awaitable[Any], reason: str) -> Part:
     try:
         async with asyncio.timeout(ANSWER_WITHIN_S):
             await question
-    except Exception:  # noqa: BLE001  whatever it is, it means that the part does not answer
+    except (*AWAY, RedisError):
+        return Part(status="failing", reason=reason)
+    except Exception:
+        logger.exception("a part fails unforeseen")
         return Part(status="failing", reason=reason)
     return Part(status="ok", latency_ms=round((time.perf_counter() - started) * 1000, 1))

@@ -36,12 +36,11 @@ from app.rooms import router as rooms
 from app.settings import Settings
 from app.tasks import router as tasks
 from app.tasks.replays import Replays
-from app.telemetry import configure_logging
+from app.telemetry import METHODS, configure_logging
 from app.tracing import Traces
 
 # FastAPI's own spans hold paths and queries, and thereby ids, or a key that somebody put there: ours do not.
 UNTOLD: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
-METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 PROBLEMS = documented(400, 401, 403, 404, 408, 409, 413, 415, 421, 422, 429, 500, 502, 503, 504)
 
 
@@ -72,8 +71,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(pages.router)
     describe(app, settings.public_url)
     Instrumentator().expose(app, include_in_schema=False)
-    app.add_api_route("/.well-known/{path:path}", no_discovery, methods=METHODS, include_in_schema=False)
-    app.add_api_route("/{path:path}", nowhere, methods=METHODS, include_in_schema=False, dependencies=[Admitted])
+    app.add_api_route("/.well-known/{path:path}", no_discovery, methods=[*METHODS], include_in_schema=False)
+    app.add_api_route("/{path:path}", nowhere, methods=[*METHODS], include_in_schema=False, dependencies=[Admitted])
     app.add_exception_handler(Problem, on_problem)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http_exception)

@@ -20,13 +20,14 @@ UPSTREAM_SECONDS = Histogram(
 )
 HTTP = (
     metrics.requests(),  # pyright: ignore[reportUnknownMemberType]  a part that is not used
-    metrics.latency(  # pyright: ignore[reportUnknownMemberType]
+    metrics.latency(  # pyright: ignore[reportUnknownMemberType]  the same
         metric_doc="Time until a request's answer began.",
         should_include_status=False,
         buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 15),
     ),
 )
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
+"""Those of HTTP; others share a label."""
 REQUESTS_IN_PROGRESS = Gauge("http_requests_inprogress", "Requests being answered.")
 LIMITER_REFUSALS = Counter("xyte_limiter_refusals_total", "Requests refused for coming too often.", ["limit"])
 LIMITER_DEGRADED = Gauge("xyte_limiter_degraded", "1 while Redis is away and each process limits for itself.")
@@ -62,7 +63,7 @@ def count_request(request: Request, handler: str, status: int, seconds: float) -
     method = request.method if request.method in METHODS else "other"
     info = metrics.Info(request, None, method, handler, str(status), seconds)
     for count in HTTP:
-        if count:
+        if count:  # the library gives none where a metric of that name is there already
             count(info)
 
 

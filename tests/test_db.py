@@ -1,11 +1,14 @@
 """PostgreSQL going away is one kind of failure, however the driver puts it."""
 
+import logging
+
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from app.db import AWAY
 from app.resources import Resources
+from app.telemetry import JsonFormatter
 
 
 async def test_a_connection_that_is_ended_is_postgresql_being_away(resources: Resources) -> None:
@@ -25,3 +28,17 @@ async def test_a_wrong_statement_is_our_own_mistake(resources: Resources) -> Non
     with pytest.raises(ProgrammingError):
         async with resources.engine.begin() as db:
             await db.execute(text("SELECT nothing FROM nowhere"))
+
+
+async def test_no_log_line_tells_what_was_in_a_refused_row(resources: Resources) -> None:
+    sent = "what a caller sent"
+    async with resources.engine.connect() as db:
+        await db.execute(text("CREATE TEMP TABLE few (words text CHECK (length(words) < 9)) ON COMMIT DROP"))
+        with pytest.raises(IntegrityError) as refused:
+            await db.execute(text("INSERT INTO few VALUES (:words)"), {"words": sent})
+    told = (refused.type, refused.value, refused.tb)
+
+    line = JsonFormatter().format(logging.LogRecord("app", logging.ERROR, "", 0, "unforeseen", (), told))
+
+    assert "few_words_check" in line
+    assert sent not in line

@@ -209,11 +209,14 @@ async def test_closing_before_the_first_check_is_fine(redis: Redis) -> None:
     await Gcra(redis, 1).close()
 
 
-async def test_what_fails_unforeseen_reaches_those_who_wait(resources: Resources) -> None:
+async def test_what_fails_unforeseen_reaches_those_who_wait(
+    resources: Resources, caplog: pytest.LogCaptureFixture
+) -> None:
     few: Any = "few"
 
     with pytest.raises(TypeError):
         async with asyncio.timeout(10):
             await resources.gcra.take("a bucket", Rate(few, 60.0, 1))
 
+    assert caplog.messages == ["the limiter failed"]
     assert (await resources.gcra.take("a bucket", SLOW)).allowed

@@ -1,15 +1,24 @@
 """Health: the process, what it leans on, and what it counts."""
 
 import asyncio
+from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
+from redis.exceptions import RedisError
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import create_async_engine
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.guard import Guard
 from app.health import part
+from app.main import render
 from app.resources import Resources, open_redis
+from tests.raw import ask
 from tests.world import call
 
 
@@ -95,6 +104,22 @@ async def test_a_part_that_hangs_is_failing(monkeypatch: pytest.MonkeyPatch) -> 
     assert (found.status, found.reason, found.latency_ms) == ("failing", "Nothing works.", None)
 
 
+@pytest.mark.parametrize(
+    ("failure", "lines"),
+    [(RedisError("gone"), []), (OperationalError("", {}, OSError()), []), (KeyError("x"), ["a part fails unforeseen"])],
+)
+async def test_a_part_that_fails_is_failing_and_what_nobody_foresaw_is_logged(
+    caplog: pytest.LogCaptureFixture, failure: Exception, lines: list[str]
+) -> None:
+    async def fail() -> None:
+        raise failure
+
+    found = await part(fail(), "Nothing works.")
+
+    assert (found.status, found.reason) == ("failing", "Nothing works.")
+    assert caplog.messages == lines
+
+
 async def test_metrics_name_what_is_counted_and_no_id(client: httpx.AsyncClient) -> None:
     await client.get("/v1/devices")
     await client.get("/v1/devices/0b0f6a4e-not-there")
@@ -150,6 +175,45 @@ async def test_methods_that_nobody_knows_share_one_label(client: httpx.AsyncClie
 
     assert 'method="other"' in metrics
     assert "BREW" not in metrics
+
+
+async def test_a_caller_who_left_before_the_answer_is_counted_as_499(client: httpx.AsyncClient) -> None:
+    async def torn(scope: Scope, receive: Receive, send: Send) -> None:
+        raise asyncio.CancelledError
+
+    before = await counted(client, handler="none", method="GET", status="499")
+
+    with pytest.raises(asyncio.CancelledError):
+        await ask(guarded(torn, client), "GET", "/v1/devices")
+
+    assert await counted(client, handler="none", method="GET", status="499") == before + 1
+
+
+async def test_the_time_of_a_request_ends_where_its_answer_begins(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = iter([1000.0, 1007.0, 1900.0])  # it came, was answered, and had heard all of the stream
+    before = await seconds_counted(client)
+    guard = guarded(Response("a long stream"), client)
+    with monkeypatch.context() as patch:
+        patch.setattr("app.guard.time", SimpleNamespace(perf_counter=lambda: next(seconds)))
+        await ask(guard, "GET", "/v1/events/stream")
+
+    assert await seconds_counted(client) == before + 7
+
+
+def guarded(app: ASGIApp, client: httpx.AsyncClient) -> Guard:
+    """An application behind the guard of the client's gateway."""
+    transport: Any = client._transport  # pyright: ignore[reportPrivateUsage]
+    return Guard(app, transport.app.state.settings, render)
+
+
+async def seconds_counted(client: httpx.AsyncClient) -> float:
+    """What requests without a route took, all together."""
+    name = "http_request_duration_seconds_sum"
+    families = text_string_to_metric_families((await client.get("/metrics")).text)
+    samples = [sample for family in families for sample in family.samples if sample.name == name]
+    return sum(sample.value for sample in samples if sample.labels["handler"] == "none")
 
 
 async def requests_counted(client: httpx.AsyncClient) -> list[Sample]:

@@ -1,10 +1,12 @@
 """Short ways to what a test needs of the pretend cloud and of the MCP endpoint."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine
+import os
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from inspect import isawaitable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -81,14 +83,38 @@ async def working(resources: Resources, simulator: Simulator) -> AsyncGenerator[
         yield
 
 
-async def until(holds: Callable[[], Any], within_s: float = 20.0) -> None:
-    """Look until something holds of which nobody tells; what is asked may be a coroutine."""
+async def until(holds: Callable[[], Any], within_s: float = 20.0, every_s: float = 0.01) -> Any:
+    """Look until something holds of which nobody tells, and say what was seen; what is asked may be a coroutine."""
     async with asyncio.timeout(within_s):
         while True:
             answer = holds()
-            if await answer if isawaitable(answer) else answer:
-                return
-            await asyncio.sleep(0.01)
+            if seen := await answer if isawaitable(answer) else answer:
+                return seen
+            await asyncio.sleep(every_s)
+
+
+async def answers(url: str) -> bool:
+    """Whether there is somebody, and well."""
+    async with httpx.AsyncClient() as client:
+        try:
+            return (await client.get(url)).status_code == 200
+        except httpx.TransportError:
+            return False
+
+
+@asynccontextmanager
+async def program(command: Sequence[str | Path], log: Path, folder: Path) -> AsyncGenerator[None]:
+    """A program that runs meanwhile, at home in the folder."""
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            *command, cwd=folder, env=os.environ | {"HOME": str(folder)}, stdout=output, stderr=output
+        )
+    try:
+        yield
+    finally:
+        process.terminate()
+        async with asyncio.timeout(10):
+            await process.wait()
 
 
 @asynccontextmanager

@@ -3,12 +3,10 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Request
-from pydantic import WithJsonSchema
+from fastapi import APIRouter, Path, Query
 
-from app.dependencies import Caller, Resources
+from app.dependencies import Body, Caller, LastEventId, Resources
 from app.effects import ACCESS, DESTRUCTIVE, NOT_A_TOOL, READ, UNLISTED
-from app.errors import InvalidInput
 from app.events import service
 from app.events.schemas import (
     EventFilter,
@@ -51,30 +49,6 @@ HANDED_IN = {
     }
 }
 WebhookId = Annotated[UUID, Path(description="From list_webhooks.")]
-
-
-async def last_event_id(
-    told: Annotated[
-        str | None,
-        Header(alias="Last-Event-ID", description="Of the last event that came: the stream goes on after it."),
-        WithJsonSchema({"type": "string", "pattern": r"^\d{0,18}$"}),
-    ] = None,
-) -> int | None:
-    """Where a client that lost its stream stood."""
-    if not told:
-        return None
-    if not (told.isascii() and told.isdecimal() and len(told) <= 18):
-        raise InvalidInput("Last-Event-ID is not the id of an event here; leave it out to start from now.")
-    return int(told)
-
-
-async def whole_body(request: Request) -> bytes:
-    """The body as it came: senders differ in how they call it."""
-    return await request.body()
-
-
-LastEventId = Annotated[int | None, Depends(last_event_id)]
-Body = Annotated[bytes, Depends(whole_body)]
 
 
 @events.get("", summary="List events", openapi_extra=READ)

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from app.auth import tenant_of
-from app.dependencies import Caller, Report, Resources
+from app.dependencies import Caller, KeyHeader, Report, Resources
 from app.effects import DESTRUCTIVE, PHYSICAL, READ, UNLISTED, WRITE
 from app.presets import service
 from app.presets.schemas import (
@@ -28,7 +28,6 @@ from app.presets.schemas import (
     VersionQuery,
     WaitSeconds,
 )
-from app.tasks.router import KeyHeader
 
 router = APIRouter(tags=["Presets"])
 

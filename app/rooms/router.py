@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from app.dependencies import Caller, Resources
+from app.dependencies import Caller, KeyHeader, Resources
 from app.effects import PHYSICAL, READ, UNLISTED, WRITE
 from app.rooms import diagnosis, service
 from app.rooms.schemas import (
@@ -22,7 +22,6 @@ from app.rooms.schemas import (
     RoomStatus,
     WhichRoom,
 )
-from app.tasks.router import KeyHeader
 
 router = APIRouter(tags=["Rooms"])
 

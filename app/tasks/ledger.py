@@ -119,7 +119,7 @@ class Ledger:
                     answer(done, failure)
                 continue
             except Exception:
-                logger.exception("a change was refused")
+                logger.exception("changes were refused, so each goes alone")
                 await self._one_by_one(batch)
                 continue
             for change, _, done in batch:
@@ -139,7 +139,10 @@ class Ledger:
         for change, _, done in batch:
             try:
                 states = await self._apply([change])
-            except Exception as failure:  # noqa: BLE001  whoever asked for the change is told
+            except AWAY as failure:
+                answer(done, failure)
+            except Exception as failure:
+                logger.exception("a change was refused", extra={"task_id": str(change.id)})
                 answer(done, failure)
             else:
                 answer(done, change.id in states)

@@ -14,10 +14,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import auth, limits
+from app.dependencies import bare_key
 from app.errors import IdempotencyConflict, RequestUnderWay, ServiceUnavailable
 from app.resources import Resources
 from app.tasks import repository
-from app.tasks.router import key_in
 
 METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 TASKS = frozenset(
@@ -43,7 +43,7 @@ class Replays:
         if "idempotency-key" not in headers:
             await self._app(scope, receive, send)
             return
-        key = key_in(headers["idempotency-key"])
+        key = bare_key(headers["idempotency-key"])
         resources: Resources = scope["app"].state.resources
         caller = auth.caller_of(headers, resources, scope)
         tenant = await auth.tenant_of(resources, caller)

@@ -3,16 +3,13 @@
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Depends, Header, Query
-from pydantic import WithJsonSchema
+from fastapi import APIRouter, Query
 
 from app.auth import tenant_of
-from app.dependencies import Caller, Report, Resources
+from app.dependencies import Caller, KeyHeader, Report, Resources
 from app.effects import PHYSICAL, READ, WRITE
-from app.errors import InvalidInput
 from app.tasks import service
 from app.tasks.schemas import (
-    VISIBLE,
     BulkSubmit,
     CommandSubmit,
     TaskFilter,
@@ -28,32 +25,6 @@ router = APIRouter(prefix="/tasks", tags=["Tasks"])
 ACCEPTED: dict[int | str, dict[str, Any]] = {
     202: {"headers": {"Location": {"description": "Where the task is.", "schema": {"type": "string"}}}}
 }
-
-
-async def key_header(
-    value: Annotated[
-        str | None,
-        Header(
-            alias="Idempotency-Key",
-            description="The same key and body again give the same task and `Idempotent-Replayed: true`.",
-        ),
-        WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 255, "pattern": VISIBLE}),
-    ] = None,
-) -> str | None:
-    """The header Idempotency-Key, quoted or bare; a tool gives its argument instead."""
-    return None if value is None else key_in(value)
-
-
-def key_in(value: str) -> str:
-    """The key that a header holds."""
-    key = value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value
-    if not 1 <= len(key) <= 255 or not key.isascii() or not key.isprintable():
-        mistake = {"path": "Idempotency-Key", "message": "It has 1 to 255 visible ASCII characters."}
-        raise InvalidInput("The header Idempotency-Key is not usable.", [mistake])
-    return key
-
-
-KeyHeader = Annotated[str | None, Depends(key_header)]
 
 
 @router.post(

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
+from app.dependencies import VISIBLE
 from app.tasks.models import FINAL, State, Task, TaskEvent
 from app.xyte.schemas.commands import CommandSend
 from app.xyte.schemas.devices import DeviceId, SpaceNumber
@@ -18,9 +19,6 @@ UNKNOWN = (
     "The command was handed to Xyte, but whether Xyte took it could not be found out. It may or may not have run."
     " It is not sent again by itself: look at the device first, and send anew only if it did not act."
 )
-
-
-VISIBLE = "^[ -~]+$"
 
 
 def _printable(key: str) -> str:

@@ -1,11 +1,11 @@
 """Server processes: each on the server's core, ended with us whatever happens, and read from /proc."""
 
 import asyncio
-import ctypes
 import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -16,10 +16,9 @@ from tests.tools import MissingError
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-PR_SET_PDEATHSIG = 1
+PINNED = Path(__file__).with_name("pinned.py")
 START_S = 60.0
 STOP_S = 5.0
-LIBC = ctypes.CDLL(None)
 
 
 @dataclass(frozen=True)
@@ -73,20 +72,15 @@ class Command:
 
 
 def spawn(command: Command, core: int, log: Path) -> subprocess.Popen[bytes]:
-    def settle() -> None:
-        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        os.sched_setaffinity(0, {core})
-
     with log.open("wb") as output:
         return subprocess.Popen(
-            command.words,
+            [sys.executable, "-I", "-S", str(PINNED), str(core), *command.words],
             cwd=command.directory,
             env=dict(command.environment),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=settle,  # noqa: PLW1509 - this process has no threads
         )
 
 

@@ -8,7 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import httpx
@@ -16,6 +16,7 @@ import httpx
 from app.stack import free_port
 from tests.deploy import check
 from tests.service import Service
+from tests.world import answers, program, until
 
 PROJECT = Path(__file__).resolve().parents[2]
 READY_WITHIN_S = 60.0
@@ -38,12 +39,7 @@ class Replica:
 
     async def ready(self) -> None:
         """Wait until it can serve."""
-        async with asyncio.timeout(READY_WITHIN_S), httpx.AsyncClient() as client:
-            while True:
-                with suppress(httpx.TransportError):
-                    if (await client.get(f"{self.url}/readyz")).status_code == 200:
-                        return
-                await asyncio.sleep(0.05)
+        await until(lambda: answers(f"{self.url}/readyz"), READY_WITHIN_S, 0.05)
 
     async def restart(self) -> None:
         """What every orchestrator does: SIGTERM, wait for the end, start anew, wait until it is ready."""
@@ -113,21 +109,10 @@ async def proxy(name: str, folder: Path, upstreams: list[Replica]) -> AsyncGener
     """The example proxy before the replicas; gives its URL."""
     port = free_port(0)
     command = PROXIES[name](folder, port, upstreams)
-    with (folder / "log").open("wb") as log:
-        environment = os.environ | {"HOME": str(folder)}
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)  # noqa: ASYNC220  it is quick
     url = f"http://127.0.0.1:{port}"
-    try:
-        async with asyncio.timeout(READY_WITHIN_S), httpx.AsyncClient() as client:
-            while True:
-                with suppress(httpx.TransportError):
-                    if (await client.get(f"{url}/healthz")).status_code == 200:
-                        break
-                await asyncio.sleep(0.05)
+    async with program(command, folder / "log", folder):
+        await until(lambda: answers(f"{url}/healthz"), READY_WITHIN_S, 0.05)
         yield url
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 class Callers:

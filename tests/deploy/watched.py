@@ -1,11 +1,9 @@
 """A running stack with a Prometheus that watches it, and what the dashboard's panels show of it."""
 
-import asyncio
 import json
-import subprocess
 import time
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from app.stack import free_port
 from tests.deploy import check
 from tests.deploy.replicas import Callers, Replica, replicas
 from tests.service import Service, running_service
+from tests.world import answers, program, until
 
 DASHBOARD = check.DEPLOY / "grafana" / "xyte-mcp.json"
 EVERY_S = 1
@@ -58,10 +57,7 @@ class Watched:
 
     async def until(self, expression: str, within_s: float = 40.0) -> list[dict[str, Any]]:
         """The series of a query as soon as there are any."""
-        async with asyncio.timeout(within_s):
-            while not (series := await self.ask(expression)):  # noqa: ASYNC110  Prometheus is asked, it does not tell
-                await asyncio.sleep(EVERY_S / 2)
-        return series
+        return await until(lambda: self.ask(expression), within_s, EVERY_S / 2)
 
     async def let_cloud_fail(self, **fault: Any) -> None:
         """From now on its answers go wrong."""
@@ -115,20 +111,10 @@ async def prometheus(folder: Path, targets: Mapping[str, list[int]]) -> AsyncGen
     port = free_port(0)
     command = [binary, f"--config.file={folder / 'prometheus.yaml'}", f"--storage.tsdb.path={folder / 'data'}"]
     command += [f"--web.listen-address=127.0.0.1:{port}", "--log.level=error"]
-    with (folder / "prometheus.log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)  # noqa: ASYNC220  it is quick
     url = f"http://127.0.0.1:{port}"
-    try:
-        async with asyncio.timeout(30), httpx.AsyncClient() as client:
-            while True:
-                with suppress(httpx.TransportError):
-                    if (await client.get(f"{url}/-/ready")).status_code == 200:
-                        break
-                await asyncio.sleep(0.1)
+    async with program(command, folder / "prometheus.log", folder):
+        await until(lambda: answers(f"{url}/-/ready"), 30, 0.1)
         yield url
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 @asynccontextmanager

@@ -6,11 +6,14 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
 
 from app.db import open_engine
 from app.tasks.crashes import reach
 from app.tasks.dispatcher import Dispatcher
 from app.tasks.ledger import Ledger
+from app.tasks.models import Task
 from tests.tasks.conftest import Work
 from tests.world import until
 
@@ -128,6 +131,26 @@ async def when_sent(work: Work) -> None:
         return any(row["method"] == "POST" for row in await work.simulator.requests())
 
     await until(is_sent)
+
+
+async def test_a_change_that_postgres_refuses_holds_up_no_other(work: Work, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(3):
+        await work.submit()
+    async with work.ledger.session() as db:
+        first, second, third = (await db.scalars(select(Task).order_by(Task.created_at))).all()
+
+    changes = [
+        work.ledger.change(first, note="seen"),
+        work.ledger.change(second, attempt=2**40),
+        work.ledger.change(third, note="seen"),
+    ]
+    ends = await asyncio.gather(*changes, return_exceptions=True)
+
+    assert (ends[0], ends[2]) == (True, True)
+    assert isinstance(ends[1], DBAPIError)
+    assert [vars(record).get("task_id") for record in caplog.records if record.msg == "a change was refused"] == [
+        str(second.id)
+    ]
 
 
 async def test_a_ledger_without_work_closes_at_once(work: Work) -> None:
